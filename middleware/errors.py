@@ -1,0 +1,167 @@
+"""EDGE B: whatever goes wrong leaves as one plain line, and only what the caller can act on is told.
+
+A refusal passes with its text. Bad arguments become a line that names the parameter and what it takes.
+Everything else is masked behind a reference that stands in the log beside the original cause. It also
+covers prompts, whose errors FastMCP shows even when masking is on.
+"""
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+import mcp.types as mt
+import structlog
+from fastmcp.exceptions import NotFoundError, ToolError, ValidationError
+from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
+from fastmcp.tools import ToolResult
+from mcp import MCPError
+from pydantic import ValidationError as PydanticValidationError
+
+from errors import Refusal, Unknown, did_you_mean, quote
+
+log = structlog.get_logger("almanac")
+
+
+class Errors(Middleware):
+    """Turns every failure of a call, a read or a prompt into its one line."""
+
+    async def on_call_tool(
+        self, context: MiddlewareContext[mt.CallToolRequestParams], call_next: CallNext[Any, ToolResult]
+    ) -> ToolResult:
+        name = context.message.name
+        try:
+            return await call_next(context)
+        except Refusal:
+            raise
+        except NotFoundError:
+            tools = [tool.name for tool in await _server(context).list_tools(run_middleware=False)]
+            raise Unknown(f"There is no tool {quote(name)}.{did_you_mean(name, tools)}") from None
+        except ValidationError as error:
+            if not isinstance(error.__cause__, PydanticValidationError):
+                raise ToolError(_failed(error, name)) from error
+            tool = await _server(context).get_tool(name)
+            schema = tool.parameters if tool else {}
+            raise ToolError(bad_arguments(name, error.__cause__, schema)) from None
+        except Exception as error:
+            raise ToolError(_failed(error, name)) from error
+
+    async def on_read_resource(
+        self, context: MiddlewareContext[mt.ReadResourceRequestParams], call_next: CallNext[Any, Any]
+    ) -> Any:
+        return await self._guard(str(context.message.uri), context, call_next)
+
+    async def on_get_prompt(
+        self, context: MiddlewareContext[mt.GetPromptRequestParams], call_next: CallNext[Any, Any]
+    ) -> Any:
+        name, given = context.message.name, context.message.arguments or {}
+        if prompt := await _server(context).get_prompt(name):
+            takes = {argument.name: argument.required for argument in prompt.arguments or ()}
+            for argument in [a for a, required in takes.items() if required and a not in given]:
+                raise _invalid(f"{name} needs {argument}; it takes {', '.join(takes)}.")
+            for argument in [a for a in given if a not in takes]:
+                raise _invalid(
+                    f"{name} has no argument {quote(argument)}; it takes {', '.join(takes) or 'none'}."
+                    + did_you_mean(argument, takes)
+                )
+        return await self._guard(name, context, call_next)
+
+    async def _guard(self, name: str, context: MiddlewareContext[Any], call_next: CallNext[Any, Any]) -> Any:
+        try:
+            return await call_next(context)
+        except (NotFoundError, MCPError):
+            raise  # FastMCP answers these with -32602 and the name; they carry nothing of ours
+        except Exception as error:
+            if refusal := _refusal(error):
+                code = mt.INVALID_PARAMS if isinstance(refusal, Unknown) else mt.INTERNAL_ERROR
+                raise MCPError(code=code, message=str(refusal)) from error
+            raise MCPError(code=mt.INTERNAL_ERROR, message=_failed(error, name)) from error
+
+
+def _invalid(text: str) -> MCPError:
+    return MCPError(code=mt.INVALID_PARAMS, message=text)
+
+
+def _server(context: MiddlewareContext[Any]) -> Any:
+    assert context.fastmcp_context is not None  # noqa: S101 - FastMCP sets it on every request it dispatches
+    return context.fastmcp_context.fastmcp
+
+
+def _refusal(error: BaseException | None) -> Refusal | None:
+    while error is not None:
+        if isinstance(error, Refusal):
+            return error
+        error = error.__cause__
+    return None
+
+
+def _failed(error: Exception, name: str) -> str:
+    reference = secrets.token_hex(4)
+    log.error("call failed", name=name, reference=reference, exc_info=error.__cause__ or error)
+    return f"The server failed; the request was fine. Reference {reference}."
+
+
+def bad_arguments(tool: str, error: PydanticValidationError, schema: Mapping[str, Any]) -> str:
+    """One line for every argument that is wrong: the parameter, what it takes, and what was sent."""
+    properties: Mapping[str, Any] = schema.get("properties", {})
+    lines: dict[str, str] = {}
+    for detail in error.errors(include_url=False, include_context=False):
+        name = str(detail["loc"][0]) if detail["loc"] else tool
+        if detail["type"] == "unexpected_keyword_argument":
+            takes = ", ".join(properties) or "nothing"
+            line = f"{tool} has no parameter {quote(name)}; it takes {takes}.{did_you_mean(name, properties)}"
+        elif detail["type"] == "missing_argument":
+            line = f"{name} is missing; it takes {takes_words(properties.get(name, {}))}."
+        else:
+            line = f"{name} takes {takes_words(properties.get(name, {}))}, not {_sent(detail['input'])}."
+        lines.setdefault(name, line)
+    return " ".join(lines.values())
+
+
+def takes_words(schema: Mapping[str, Any]) -> str:
+    """What a JSON schema takes, in words: "a whole number from 1 to 16"."""
+    if "enum" in schema:
+        return " or ".join(repr(value) for value in schema["enum"])
+    if "const" in schema:
+        return repr(schema["const"])
+    if options := schema.get("anyOf"):
+        return " or ".join(takes_words(o) for o in options if o.get("type") != "null") or "null"
+    match schema.get("type"):
+        case "integer":
+            return "a whole number" + _range(schema.get("minimum"), schema.get("maximum"))
+        case "number":
+            return "a number" + _range(schema.get("minimum"), schema.get("maximum"))
+        case "string":
+            return "text" + _range(schema.get("minLength"), schema.get("maxLength"), " characters")
+        case "boolean":
+            return "true or false"
+        case "array":
+            items = takes_words(schema.get("items", {}))
+            return (
+                "a list"
+                + _range(schema.get("minItems"), schema.get("maxItems"), " items")
+                + f", each {items}"
+            )
+        case "object":
+            return "an object"
+    return "a value"
+
+
+def _range(low: float | None, high: float | None, unit: str = "") -> str:
+    if low is not None and high is not None:
+        return f" from {low} to {high}{unit}" if not unit else f" of {low} to {high}{unit}"
+    if low is not None:
+        return f" of at least {low}{unit}"
+    return f" of at most {high}{unit}" if high is not None else ""
+
+
+def _sent(value: Any) -> str:
+    match value:
+        case str():
+            return f"{quote(value)} ({len(value)} characters)" if len(value) > 60 else quote(value)
+        case bool() | None:
+            return {True: "true", False: "false", None: "null"}[value]
+        case int() | float():
+            return quote(repr(value)) if len(repr(value)) > 30 else repr(value)
+        case list() | tuple():
+            return f"a list of {len(value)}"
+    return "an object"
