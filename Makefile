@@ -9,7 +9,7 @@ endif
 RUN := .venv/bin/python
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: help setup demo test test-slow lint format lock surface docs world bench all
+.PHONY: help setup demo test test-slow lint format lock surface docs docs-check world world-check
 
 help: ## What there is to type
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 14
@@ -42,6 +42,26 @@ lint: setup ## ruff and mypy --strict
 format: setup ## Put imports and layout in order
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
+
+surface: setup ## Rewrite the snapshots of the tools, resources and prompts after a wanted change
+	ALMANAC_WRITE_SURFACE=1 $(RUN) -m pytest tests/surface
+
+docs: setup ## Write docs/tools.md, docs/configuration.md, .env.example and README's table from the server
+	$(RUN) -m docs.generate
+
+docs-check: setup ## Are the generated files what the server says?
+	$(RUN) -m docs.generate --check
+
+world: .venv-data/.ready ## Build data/world.db anew
+	.venv-data/bin/python data/build_world.py
+
+world-check: .venv-data/.ready ## Build data/world.db anew elsewhere and compare it byte for byte
+	.venv-data/bin/python data/build_world.py --check
+
+.venv-data/.ready: requirements/data.txt setup
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv-data
+	$(UV) pip install --quiet --python .venv-data/bin/python --no-deps --require-hashes -r requirements/data.txt
+	@touch $@
 
 lock: setup ## Pin the newest versions that pyproject.toml allows, with hashes and without a host's name
 	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-annotate \

@@ -65,7 +65,7 @@ class TranslateSettings(Section):
     providers: Annotated[tuple[Literal["google", "mymemory", "apertium"], ...], BeforeValidator(_split)] = (
         Field(
             ("google", "mymemory", "apertium"),
-            description="Engines to try, best first. `apertium` runs on this machine, the others send the text out.",
+            description="Engines to try, best first; `apertium` runs here, the others send the text out.",
         )
     )
     google_url: Url = Field(

@@ -29,9 +29,8 @@ def configure(level: str) -> None:
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     # A refusal and a caller's bad argument are answered to the caller; FastMCP would log each as well,
     # and a refused resource with its traceback.
-    logging.getLogger("fastmcp").setLevel(logging.CRITICAL)
-    logging.getLogger("mcp").setLevel(logging.ERROR)
-    for noisy in ("httpx2", "httpcore2", "urllib3", "aiosqlite"):
+    logging.getLogger("fastmcp.server.server").setLevel(logging.CRITICAL)
+    for noisy in ("fastmcp", "mcp", "httpx2", "httpcore2", "urllib3", "aiosqlite", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -132,18 +132,23 @@ def main() -> None:
     if sys.argv[1:2] and sys.argv[1] in commands.COMMANDS:
         wire.release()
         sys.exit(commands.run(sys.argv[1], sys.argv[2:]))
+    if {"-h", "--help", "--version"} & set(sys.argv[1:]):
+        wire.release()
     parser = argparse.ArgumentParser(
         prog="server.py",
         description="Serve Almanac. Everything else is set by ALMANAC_* variables: docs/configuration.md.",
         epilog=f"Commands: {', '.join(commands.COMMANDS)}. `server.py COMMAND --help` explains one.",
     )
+    parser.add_argument("word", nargs="?", choices=("stdio", "http"), help="the same as --transport")
     parser.add_argument(
         "--transport", choices=("stdio", "http"), help="stdio unless ALMANAC_TRANSPORT says otherwise"
     )
     parser.add_argument("--host", help="address to listen on over HTTP")
     parser.add_argument("--port", help="port to listen on over HTTP")
-    options = parser.parse_args()
-    typed = {f"ALMANAC_{name.upper()}": value for name, value in vars(options).items() if value is not None}
+    parser.add_argument("--version", action="version", version=VERSION)
+    options = vars(parser.parse_args())
+    options["transport"] = options.pop("word") or options["transport"]
+    typed = {f"ALMANAC_{name.upper()}": value for name, value in options.items() if value is not None}
     try:
         settings = load({**os.environ, **typed})
     except ConfigurationError as error:
@@ -167,7 +172,15 @@ async def _serve(settings: Settings) -> None:
         host_origin_protection=True,
         allowed_hosts=list(settings.allowed_hosts),
         allowed_origins=list(settings.allowed_origins),
+        uvicorn_config={"log_config": None},  # its lines go through our handler
     )
+
+
+def __getattr__(name: str) -> FastMCP:
+    """`server.py:mcp` for `fastmcp run|inspect|call`, built when asked for: importing reads no setting."""
+    if name == "mcp":
+        return create_server(load(os.environ))
+    raise AttributeError(name)
 
 
 if __name__ == "__main__":
