@@ -32,8 +32,9 @@ def _pairs(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     pairs = [part.partition("=") for part in _split(value)]
-    if wrong := [name for name, equals, path in pairs if not (name.strip() and equals and path.strip())]:
-        raise ValueError(f"each entry is name=path; entry {wrong[0]!r} is not")
+    for number, (name, _, path) in enumerate(pairs, 1):
+        if not (name.strip() and path.strip()):
+            raise ValueError(f"each entry is name=path; entry {number} is not")
     return {name.strip(): path.strip() for name, _, path in pairs}
 
 
@@ -51,6 +52,8 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Location = Annotated[Path, AfterValidator(_absolute)]
 Url = Annotated[str, AfterValidator(_without_slash)]
 Domain = Literal["translate", "weather", "sql", "files"]
+Tag = Literal["translate", "weather", "sql", "files", "hub", "read", "write", "local", "network"]
+Tags = Annotated[tuple[Tag, ...], BeforeValidator(_split)]
 Seconds = Annotated[float, Field(gt=0, le=600)]
 DatabaseName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
 
@@ -144,8 +147,10 @@ class Settings(Section):
     servers: Annotated[tuple[Domain, ...], BeforeValidator(_split)] = Field(
         ("translate", "weather", "sql", "files"), min_length=1, description="Sub-servers to serve."
     )
-    include_tags: Names = Field((), description="Serve only what has one of these tags.")
-    exclude_tags: Names = Field((), description="Serve nothing that has one of these tags.")
+    include_tags: Tags = Field(
+        (), description="Serve only what has one of these tags: a domain, read, local, network."
+    )
+    exclude_tags: Tags = Field((), description="Serve nothing that has one of these tags.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe message written to standard error."
     )

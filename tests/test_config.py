@@ -26,7 +26,9 @@ def test_the_environment_is_stronger_than_the_file_that_is_named(tmp_path: Path)
     assert (settings.port, settings.host) == (9002, "::1")
 
 
-def test_the_file_of_the_working_directory_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_file_of_the_working_directory_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / ".env").write_text("ALMANAC_PORT=9001\n")
     monkeypatch.chdir(tmp_path)
     assert load({}).port == 8000
@@ -59,12 +61,12 @@ def test_an_unknown_name_in_the_file_stops_the_start_too(tmp_path: Path) -> None
         ("ALMANAC_TRANSPORT", "carrier-pigeon"),
         ("ALMANAC_SERVERS", "sql,horoscopes"),
         ("ALMANAC_SERVERS", " , "),
+        ("ALMANAC_EXCLUDE_TAGS", "netwrok"),
         ("ALMANAC_SQL_DATABASES", "no-path"),
         ("ALMANAC_SQL_DATABASES", "bad name=x.db"),
         ("ALMANAC_SQL_TIMEOUT", "-1"),
         ("ALMANAC_SQL_TIMEOUT", "nan"),
         ("ALMANAC_WEATHER_NWS_URL", "api.weather.gov"),
-        ("ALMANAC_FILES_ROOT", "\0"),
     ],
 )
 def test_a_value_that_does_not_parse_names_its_variable_and_what_it_takes(name: str, value: str) -> None:
@@ -76,13 +78,15 @@ def test_a_value_that_does_not_parse_names_its_variable_and_what_it_takes(name: 
     assert "pydantic" not in str(caught.value)
 
 
-def test_a_wrong_value_is_never_echoed() -> None:
+@pytest.mark.parametrize("name", [variable.name for variable in variables()])
+def test_a_wrong_value_is_never_echoed(name: str) -> None:
     secret = "sk-1234567890"
-    for variable in variables():
-        try:
-            load({variable.name: secret})
-        except ConfigurationError as error:
-            assert secret not in str(error), variable.name
+    told = ""
+    try:
+        load({name: secret})
+    except ConfigurationError as error:
+        told = str(error)
+    assert secret not in told
 
 
 def test_every_problem_is_told_at_once() -> None:
@@ -105,7 +109,7 @@ def test_relative_paths_start_at_the_checkout_not_at_the_working_directory(
 
 def test_settings_cannot_be_changed_once_read() -> None:
     with pytest.raises(ValidationError):
-        load({}).port = 1
+        setattr(load({}), "port", 1)  # noqa: B010 - the checker knows it is frozen and would refuse the plain form
 
 
 def test_every_setting_is_described() -> None:

@@ -1,0 +1,118 @@
+"""The surface is a contract: a snapshot per tool, resource, template and prompt, and what holds for all.
+
+After a wanted change `make surface` rewrites the snapshots; the diff is what clients will notice.
+"""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastmcp import Client
+
+from config import Settings
+from server import create_server
+
+HERE = Path(__file__).parent
+TOOLS = {
+    "translate_text", "translate_batch", "translate_detect", "translate_languages",
+    "weather_find_place", "weather_current", "weather_forecast", "weather_history", "weather_alerts",
+    "weather_air_quality",
+    "sql_list_tables", "sql_describe_table", "sql_query", "sql_explain",
+    "files_list", "files_read", "files_read_json", "files_read_media", "files_find", "files_search",
+    "files_info", "status",
+}  # fmt: skip
+PROMPTS = {"translate_document", "weather_briefing", "sql_analyst", "files_summarise", "travel_briefing"}
+URIS = {
+    "almanac://status", "almanac://settings", "almanac://translate/languages",
+    "almanac://weather/{place}/current", "almanac://weather/{place}/forecast",
+    "almanac://sql/{database}/tables", "almanac://sql/{database}/tables/{table}", "almanac://files/{path*}",
+}  # fmt: skip
+BUDGET = 24_000  # characters of tools/list JSON: about 6,000 tokens of every conversation
+
+
+async def surface(mode: str) -> dict[str, dict[str, Any]]:
+    """Every component by file name, as the protocol shows it, without `_meta`."""
+    async with Client(create_server(Settings()), mode=mode) as client:
+        listed = {
+            "tool": await client.list_tools(),
+            "resource": await client.list_resources(),
+            "template": await client.list_resource_templates(),
+            "prompt": await client.list_prompts(),
+        }
+    found = {}
+    for kind, components in listed.items():
+        for component in components:
+            shown = component.model_dump(mode="json", by_alias=True, exclude_none=True)
+            shown.pop("_meta", None)
+            name = str(shown.get("uri") or shown.get("uriTemplate") or shown["name"])
+            found[f"{kind}-{re.sub(r'[^a-z_]+', '-', name).strip('-')}"] = shown
+    return found
+
+
+@pytest.fixture
+async def shown(era: str) -> dict[str, dict[str, Any]]:
+    return await surface(era)
+
+
+async def test_the_surface_is_what_the_snapshots_say(shown: dict[str, dict[str, Any]]) -> None:
+    if os.environ.get("ALMANAC_WRITE_SURFACE"):
+        for old in HERE.glob("*.json"):
+            old.unlink()
+        for name, component in shown.items():
+            text = json.dumps(component, indent=2, sort_keys=True, ensure_ascii=False)
+            (HERE / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    saved = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in HERE.glob("*.json")}
+    assert saved == shown
+
+
+async def test_the_names_are_those_of_the_contract(shown: dict[str, dict[str, Any]]) -> None:
+    def named(kind: str, key: str) -> set[str]:
+        return {component[key] for name, component in shown.items() if name.startswith(f"{kind}-")}
+
+    assert named("tool", "name") == TOOLS
+    assert named("prompt", "name") == PROMPTS
+    assert named("resource", "uri") | named("template", "uriTemplate") == URIS
+
+
+async def test_the_tool_list_fits_its_budget(era: str) -> None:
+    async with Client(create_server(Settings()), mode=era) as client:
+        tools = await client.list_tools()
+    shown = [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in tools]
+    assert len(json.dumps(shown, ensure_ascii=False, separators=(",", ":"))) <= BUDGET
+
+
+async def test_every_tool_says_all_that_a_client_can_be_told(shown: dict[str, dict[str, Any]]) -> None:
+    for name, tool in shown.items():
+        if not name.startswith("tool-"):
+            continue
+        assert tool["title"], name
+        assert set(tool["annotations"]) >= {
+            "readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint",
+        }, name  # fmt: skip
+        assert tool["outputSchema"]["properties"], name
+        assert not {"anyOf", "oneOf", "allOf"} & set(tool["inputSchema"]), name
+        assert "$ref" not in json.dumps(tool["inputSchema"]), name
+        for parameter, schema in tool["inputSchema"]["properties"].items():
+            assert schema.get("description"), f"{name}.{parameter} is not described"
+
+
+async def test_texts_are_short_and_hold_nothing_of_the_machine(shown: dict[str, dict[str, Any]]) -> None:
+    for name, component in shown.items():
+        assert component["description"], name
+        assert len(component["description"]) < 2048, name
+        text = json.dumps(component)
+        assert "ALMANAC_" not in text, name
+        assert str(HERE.parent.parent) not in text, name
+
+
+async def test_every_tool_that_a_text_names_exists(shown: dict[str, dict[str, Any]]) -> None:
+    domains = "translate|weather|sql|files"
+    for path in [*HERE.parent.parent.glob("*/**/*.py"), HERE.parent.parent / "server.py"]:
+        if {".venv", ".venv-data", "tests", "docs", "benchmarks"} & set(path.parts):
+            continue
+        for literal in re.findall(r'"[^"\n]*"', path.read_text(encoding="utf-8")):
+            for name in re.findall(rf"\b(?:{domains})_[a-z_]+\b", literal):
+                assert name in TOOLS | PROMPTS, f"{path.name} speaks of {name}"

@@ -1,0 +1,64 @@
+"""Who may import whom: the walls of docs/architecture.md, held by the imports themselves."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent.parent
+OURS = {
+    "agent", "backends", "commands", "completions", "config", "errors", "logs", "middleware", "prompts",
+    "resources", "server", "state", "tools", "upstream", "web", "wire",
+}  # fmt: skip
+MAY_IMPORT = {
+    "server": OURS - {"agent"},
+    "commands": {"server", "config", "backends", "commands", "errors", "logs"},
+    "web": {"server", "config"},
+    "tools": {"backends", "errors", "tools"},
+    "resources": {"backends", "errors", "config", "tools"},  # config: almanac://settings
+    "prompts": set[str](),
+    "middleware": {"state", "errors", "config"},
+    "backends": {"backends", "upstream", "state", "errors", "config"},
+    "upstream": {"errors", "config"},
+    "state": {"errors", "config"},
+    "completions": set[str](),
+    "errors": set[str](),
+    "config": set[str](),
+    "logs": set[str](),
+    "wire": set[str](),
+}
+
+
+def modules() -> Iterator[Path]:
+    for name in OURS:
+        yield from (HERE / name).rglob("*.py")
+        if (HERE / f"{name}.py").is_file():
+            yield HERE / f"{name}.py"
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", sorted(modules()), ids=lambda path: str(path.relative_to(HERE)))
+def test_a_module_imports_only_what_its_layer_may(path: Path) -> None:
+    place = path.relative_to(HERE).with_suffix("").parts
+    for name in imported(path):
+        layer, *rest = name.split(".")
+        if layer not in OURS:
+            continue
+        assert layer in MAY_IMPORT[place[0]], f"{place[0]} may not import {name}"
+        if place[0] == layer == "backends" and rest:
+            # The shared vocabulary (backends.Result) and its own modules, never another domain.
+            mine = place[1] if len(place) > 1 else ""
+            assert rest[0][:1].isupper() or rest[0] == mine, f"{mine} may not import {name}"
+
+
+@pytest.mark.parametrize("path", sorted(modules()), ids=lambda path: str(path.relative_to(HERE)))
+def test_a_module_stays_under_three_hundred_lines(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
