@@ -1,7 +1,6 @@
 # Everything a newcomer types. Each target sets up what it needs first; nothing is installed outside this folder.
 .DEFAULT_GOAL := help
 PYTHON ?= python3
-UV_VERSION := 0.13.8
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 ifeq ($(OS),Windows_NT)
 $(error On Windows use `uv run server.py demo` and `uv run pytest`)
@@ -16,9 +15,13 @@ help: ## What there is to type
 
 setup: .venv/.ready ## uv (into .uv if the machine has none) and the environment from the locked versions
 
-.uv/bin/uv:
-	$(PYTHON) -m venv .uv
-	.uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+.uv/bin/uv: requirements/uv.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Almanac needs Python 3.11 or newer; $(PYTHON) is older. Name another: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv .uv || \
+	  { echo "This Python cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	.uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $@
 
 .venv/.ready: requirements/dev.txt $(if $(findstring .uv/,$(UV)),.uv/bin/uv)
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
@@ -58,16 +61,16 @@ world: .venv-data/.ready ## Build data/world.db anew
 world-check: .venv-data/.ready ## Build data/world.db anew elsewhere and compare it byte for byte
 	.venv-data/bin/python data/build_world.py --check
 
-.venv-data/.ready: requirements/data.txt setup
+.venv-data/.ready: requirements/data.txt .venv/.ready
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv-data
 	$(UV) pip install --quiet --python .venv-data/bin/python --no-deps --require-hashes -r requirements/data.txt
 	@touch $@
 
+PIN := $(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate \
+  --custom-compile-command "make lock"
+
 lock: setup ## Pin the newest versions that pyproject.toml allows, with hashes and without a host's name
-	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-annotate \
-	  --custom-compile-command "make lock" pyproject.toml -o requirements/run.txt
-	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-annotate \
-	  --custom-compile-command "make lock" --constraints requirements/run.txt \
-	  --group pyproject.toml:dev pyproject.toml -o requirements/dev.txt
-	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-annotate --no-deps \
-	  --custom-compile-command "make lock" --group pyproject.toml:data -o requirements/data.txt
+	$(PIN) --upgrade pyproject.toml -o requirements/run.txt
+	$(PIN) --upgrade --constraints requirements/run.txt --group pyproject.toml:dev pyproject.toml -o requirements/dev.txt
+	$(PIN) --upgrade --no-deps --group pyproject.toml:data -o requirements/data.txt
+	echo uv | $(PIN) --upgrade - -o requirements/uv.txt
