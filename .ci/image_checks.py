@@ -1,0 +1,261 @@
+"""Runs the built image as Docker would and checks it; `.ci/image` calls it in a network of its own.
+
+The box is what `docker run --read-only --tmpfs /tmp --network none --cap-drop ALL --user ...` makes:
+the server is process 1 of its own namespace, on a read-only root, as the image's own user.
+"""
+# ruff: noqa: S101, S603, S607, T201 - a script for a terminal, whose work is to start processes
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import shlex
+import signal
+import stat
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fastmcp import Client
+
+TOOLS = 22
+PATIENCE = 30.0  # seconds for a start on a loaded machine; 2 to 3 are usual
+BOX = """
+set -e
+mount --make-rprivate /
+mount --bind "$0" "$0"; mount -o remount,bind,ro "$0"
+mount -t tmpfs tmpfs "$0/tmp"; mount -t proc proc "$0/proc"; mount -t tmpfs tmpfs "$0/dev"
+for device in null zero full random urandom; do
+  touch "$0/dev/$device"; mount --bind "/dev/$device" "$0/dev/$device"
+done
+exec chroot "$0" /usr/bin/setpriv --reuid "$1" --regid "$2" --clear-groups --no-new-privs \
+  --inh-caps=-all --bounding-set=-all /usr/bin/env -i "${@:3}"
+"""
+
+
+def check(fact: bool, claim: str, detail: object = "") -> None:
+    print(f"  {'ok' if fact else 'NOT'}: {claim}", flush=True)
+    if not fact:
+        raise SystemExit(f"The image fails: not {claim}. {detail}")
+
+
+class Image:
+    """The image's own configuration, and its file system at `root`."""
+
+    def __init__(self, inspected: Path, root: Path) -> None:
+        self.config: dict[str, Any] = json.loads(inspected.read_text())["Docker"]["config"]
+        self.root = root
+        self.user, _, group = self.config["User"].partition(":")
+        self.group = group or self.user
+
+    def start(self, words: list[str], **pipes: Any) -> subprocess.Popen[bytes]:
+        """Start `words` in a box of its own; it dies with this script."""
+        inside = [*self.config["Env"], "HOME=/tmp", "-C", self.config["WorkingDir"], *words]
+        box = ["bash", "-c", BOX, str(self.root), self.user, self.group, *_options_first(inside)]
+        return subprocess.Popen(["unshare", "--mount", "--pid", "--fork", "--kill-child", *box], **pipes)
+
+    def serve(self, *arguments: str, **pipes: Any) -> subprocess.Popen[bytes]:
+        return self.start([*self.config["Entrypoint"], *(arguments or self.config["Cmd"] or ())], **pipes)
+
+    def run(self, words: list[str]) -> subprocess.CompletedProcess[str]:
+        pipe = subprocess.PIPE
+        with self.start(words, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe) as box:
+            out, err = box.communicate(timeout=PATIENCE)
+        return subprocess.CompletedProcess(words, box.returncode, out.decode(), err.decode())
+
+
+def _options_first(words: list[str]) -> list[str]:
+    """`env` takes its options before the variables."""
+    at = words.index("-C")
+    return [*words[at : at + 2], *words[:at], *words[at + 2 :]]
+
+
+def first_process(box: subprocess.Popen[bytes]) -> int:
+    """The number, seen from here, of process 1 in the box: what `docker stop` signals."""
+    children = Path(f"/proc/{box.pid}/task/{box.pid}/children").read_text().split()
+    return int(children[0])
+
+
+def ended(box: subprocess.Popen[bytes], claim: str, within: float = 5.0) -> None:
+    since = time.monotonic()
+    try:
+        status = box.wait(within)
+    except subprocess.TimeoutExpired:
+        box.kill()
+        check(False, claim, f"It still ran after {within:.0f} s.")
+    took = time.monotonic() - since
+    check(status in (0, 143, -signal.SIGTERM), f"{claim} (status {status}, {took:.1f} s)")
+
+
+def examine_configuration(image: Image) -> None:
+    config = image.config
+    unprivileged = image.user.isdecimal() and int(image.user) > 0
+    check(unprivileged, f"a numeric user that is not root: {config['User']}")
+    check(config["ExposedPorts"] == {"8000/tcp": {}}, "port 8000 is exposed, and only it")
+    check(config["StopSignal"] == "SIGTERM", "stopped by SIGTERM")
+    said = json.dumps([config["Env"], config["Labels"], config["Entrypoint"], config["Cmd"]])
+    check("://" not in said, "no address in the environment or the labels", said)
+    secretive = re.compile(r"(?i)\b\w*(token|secret|passw|key|pip_|proxy|index)\w*=")
+    check(not secretive.search(said), "no secret or registry setting in the environment", said)
+
+
+def examine_files(image: Image) -> None:
+    app, environment = image.root / "app", image.root / "venv"
+    unwanted = [n for n in ("tests", ".git", ".ci", ".venv", ".env", "docs", "state") if (app / n).exists()]
+    check(not unwanted, "only what runs was copied", unwanted)
+    check(not list(environment.glob("lib/*/site-packages/pip")), "no installer in the environment")
+    check((image.root / "etc/pip.conf").stat().st_size == 0, "no pip settings of this machine")
+    certificates = image.root / "run/certificates.crt"
+    check(not certificates.exists() or certificates.stat().st_size == 0, "no certificate of this machine")
+    loose = [
+        str(path)
+        for top in (app, environment)
+        for path in top.rglob("*")
+        if not path.is_symlink() and (path.stat().st_uid != 0 or path.stat().st_mode & stat.S_IWOTH)
+    ]
+    check(not loose, "its own user can change nothing of the code", loose[:3])
+
+
+def examine_bytecode(image: Image) -> None:
+    imported = image.run(["python", "-v", "-c", "import sys; sys.path.insert(0, '/app'); import server"])
+    check(imported.returncode == 0, "the server can be imported", imported.stderr[-2000:])
+    compiled = re.findall(r"^# code object from '?(/\S+?\.py)'?$", imported.stderr, re.MULTILINE)
+    ready = imported.stderr.count(".pyc matches") or len(re.findall(r"# .*\.pyc'? matches", imported.stderr))
+    check(not compiled and ready > 500, f"every module starts from bytecode ({ready})", compiled[:5])
+
+
+def until_it_answers(box: subprocess.Popen[bytes]) -> float:
+    """Wait for /health and give the seconds it took."""
+    since = time.monotonic()
+    while (waited := time.monotonic() - since) < PATIENCE and box.poll() is None:
+        try:
+            with urllib.request.urlopen("http://127.0.0.1:8000/health", timeout=2) as answer:
+                check(answer.status == 200, f"/health answers {waited:.1f} s after the start")
+                return waited
+        except OSError:
+            time.sleep(0.1)
+    check(False, "the service starts", f"Its status is {box.poll()}.")
+    return waited
+
+
+@contextlib.contextmanager
+def service(image: Image) -> Iterator[int]:
+    """The image started without arguments, until it answers; then SIGTERM must end it."""
+    box = image.serve(stdin=subprocess.DEVNULL)
+    try:
+        until_it_answers(box)
+        process = first_process(box)
+        yield process
+        os.kill(process, signal.SIGTERM)
+        ended(box, "SIGTERM ends the service")
+    finally:
+        box.kill()
+        box.wait()
+
+
+def examine_service(image: Image, process: int) -> None:
+    status = Path(f"/proc/{process}/status").read_text()
+    users = re.findall(r"^[UG]id:\s+(.*)$", status, re.MULTILINE)
+    check(all("0" not in line.split() for line in users), f"it runs as {image.user}, not as root", users)
+    rows = [line.split() for line in Path(f"/proc/{process}/net/tcp").read_text().splitlines()[1:]]
+    listening = [row[1] for row in rows if row[3] == "0A"]
+    check(listening == ["00000000:1F40"], "it listens on 0.0.0.0:8000 and nowhere else", listening)
+    test = image.config["Healthcheck"]["Test"]
+    check(test[0] == "CMD", "the health check needs no shell")
+    asked = image.run(test[1:])
+    check(asked.returncode == 0, "the image's own health check passes", asked.stderr)
+
+
+async def examine_sessions() -> None:
+    for era in ("auto", "legacy"):
+        async with Client("http://127.0.0.1:8000/mcp", mode=era) as client:
+            tools = await client.list_tools()
+            check(len(tools) == TOOLS, f"{TOOLS} tools ({era})", [tool.name for tool in tools])
+            largest = await client.call_tool(
+                "sql_query", {"sql": "SELECT name FROM city ORDER BY population DESC", "limit": 1}
+            )
+            rows = (largest.structured_content or {})["rows"]
+            check(len(rows) == 1, f"sql_query answers {rows} ({era})")
+            spanish = await client.call_tool(
+                "translate_text", {"text": "The house is big.", "source": "en", "target": "es"}
+            )
+            given = spanish.structured_content or {}
+            claim = f"translate_text answers {given['text']!r} by Apertium, offline ({era})"
+            check(given["provider"] == "apertium" and "casa" in given["text"], claim, given)
+
+
+def examine_stdio(image: Image) -> None:
+    hello = {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "image-checks", "version": "1"},
+    }
+    messages: list[dict[str, Any]] = [
+        {"id": 1, "method": "initialize", "params": hello},
+        {"method": "notifications/initialized"},
+        {"id": 2, "method": "tools/list", "params": {}},
+    ]
+    pipe = subprocess.PIPE
+    with image.serve("stdio", stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL) as box:
+        assert box.stdin
+        assert box.stdout
+        answers: list[dict[str, Any]] = []
+        for message in messages:
+            box.stdin.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+            box.stdin.flush()
+            if "id" in message:
+                answers.append(json.loads(box.stdout.readline()))
+        check(answers[0]["result"]["serverInfo"]["name"] == "almanac", "`stdio` answers initialize")
+        check(len(answers[1]["result"]["tools"]) == TOOLS, f"{TOOLS} tools over STDIO")
+        box.stdin.close()
+        rest = box.stdout.read()
+        ended(box, "`stdio` ends when its input does")
+    check(all(json.loads(line)["jsonrpc"] for line in rest.splitlines()), "nothing but JSON on its output")
+    with image.serve("stdio", stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL) as box:
+        assert box.stdin
+        assert box.stdout
+        box.stdin.write(json.dumps({"jsonrpc": "2.0", **messages[0]}).encode() + b"\n")
+        box.stdin.flush()
+        box.stdout.readline()
+        os.kill(first_process(box), signal.SIGTERM)
+        ended(box, "SIGTERM ends `stdio` too")
+
+
+def examine_commands(image: Image) -> None:
+    version = image.run([*image.config["Entrypoint"], "--version"])
+    said = version.stdout.strip()
+    check(version.returncode == 0 and said != "", f"--version says {said}")
+    doctor = image.run([*image.config["Entrypoint"], "doctor"])
+    check(
+        doctor.returncode in (0, 1) and doctor.stdout != "" and "Traceback" not in doctor.stderr,
+        f"doctor reports (status {doctor.returncode}: this network has nobody else in it)",
+        doctor.stderr[-2000:],
+    )
+
+
+def _out_of_time(*_: object) -> None:
+    raise SystemExit("The image fails: its checks take longer than three minutes.")
+
+
+def main() -> None:
+    signal.signal(signal.SIGALRM, _out_of_time)
+    signal.alarm(180)
+    image = Image(Path(sys.argv[1]), Path(sys.argv[2]))
+    print(f"started as: {shlex.join(image.config['Entrypoint'])}")
+    examine_configuration(image)
+    examine_files(image)
+    examine_bytecode(image)
+    with service(image) as process:
+        examine_service(image, process)
+        asyncio.run(examine_sessions())
+    examine_stdio(image)
+    examine_commands(image)
+
+
+if __name__ == "__main__":
+    main()
