@@ -41,7 +41,7 @@ exec chroot "$0" /usr/bin/setpriv --reuid "$1" --regid "$2" --clear-groups --no-
 def check(fact: bool, claim: str, detail: object = "") -> None:
     print(f"  {'ok' if fact else 'NOT'}: {claim}", flush=True)
     if not fact:
-        raise SystemExit(f"The image fails: not {claim}. {detail}")
+        raise SystemExit(f"The image fails at: {claim}. {detail}")
 
 
 class Image:
