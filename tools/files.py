@@ -1,8 +1,146 @@
-"""files: not built yet."""
+"""The sandbox's tools: everything is read, nothing is written, and nothing outside is reached."""
 
-from fastmcp import FastMCP
+import base64
+from collections.abc import Iterable
+from typing import Annotated
+
+from fastmcp import Context, FastMCP
+from fastmcp.tools import ToolResult
+from mcp.types import AudioContent, ImageContent
+from pydantic import Field
 
 from backends.files import Sandbox
+from backends.files.json_values import Value
+from backends.files.reading import Info, Media, Page
+from backends.files.searching import Matches
+from backends.files.tree import Found, Listing
+from tools import READS_HERE
+
+TAGS = {"files", "read", "local"}
+
+Path = Annotated[str, Field(description="From the sandbox's top, like 'docs/notes.md'.")]
+Top = Annotated[str, Field(description="Directory to start from.")]
+Limit = Annotated[int, Field(ge=1, le=10_000, description="Most entries to return.")]
 
 
-def register(server: FastMCP, backend: Sandbox) -> None: ...
+async def _warn(ctx: Context, notices: Iterable[str]) -> None:
+    for notice in notices:
+        await ctx.warning(notice)
+
+
+def register(server: FastMCP, backend: Sandbox) -> None:
+    _register_trees(server, backend)
+    _register_contents(server, backend)
+
+
+def _register_trees(server: FastMCP, backend: Sandbox) -> None:
+    @server.tool(name="list", title="List files", tags=TAGS, annotations=READS_HERE)
+    async def list_entries(
+        ctx: Context,
+        path: Path = ".",
+        depth: Annotated[int, Field(ge=1, le=50, description="Levels of directories to show.")] = 1,
+        limit: Limit = 200,
+        cursor: Annotated[str | None, Field(description="next_cursor of the call before.")] = None,
+    ) -> Listing:
+        """Entries of a directory with kind, size in bytes and time of change."""
+        listing = await backend.list_directory(path, depth, limit, cursor)
+        await _warn(ctx, listing.notices)
+        return listing
+
+    @server.tool(title="Find files", tags=TAGS, annotations=READS_HERE)
+    async def find(
+        ctx: Context,
+        pattern: Annotated[
+            str,
+            Field(
+                min_length=1,
+                max_length=1000,
+                description="Glob such as '*.md' or 'logs/**/*.log'; without a / it matches at any depth.",
+            ),
+        ],
+        path: Top = ".",
+        limit: Limit = 200,
+    ) -> Found:
+        """Paths of files and directories (these end in /) whose names match a glob."""
+
+        async def report(count: int, what: str) -> None:
+            await ctx.report_progress(count, message=what)
+
+        found = await backend.find(pattern, path, limit, report)
+        await _warn(ctx, found.notices)
+        return found
+
+    @server.tool(title="Search in files", tags=TAGS, annotations=READS_HERE)
+    async def search(
+        ctx: Context,
+        text: Annotated[str, Field(min_length=1, max_length=1000, description="Text to find, case and all.")],
+        path: Annotated[str, Field(description="Directory or file to search.")] = ".",
+        glob: Annotated[str, Field(min_length=1, max_length=1000, description="Files to search.")] = "**",
+        regex: Annotated[
+            bool, Field(description="Take text as an RE2 expression; (?i) ignores case.")
+        ] = False,
+        context: Annotated[int, Field(ge=0, le=20, description="Lines to show before and after.")] = 0,
+        limit: Annotated[int, Field(ge=1, le=1000, description="Most lines to return.")] = 100,
+    ) -> Matches:
+        """Lines of text files that hold the text, with path and line number."""
+
+        async def report(count: int, what: str) -> None:
+            await ctx.report_progress(count, message=what)
+
+        matches = await backend.search(
+            text, path, glob, regex=regex, context=context, limit=limit, report=report
+        )
+        await _warn(ctx, matches.notices)
+        return matches
+
+    @server.tool(title="File facts", tags=TAGS, annotations=READS_HERE)
+    async def info(ctx: Context, path: Path) -> Info:
+        """Kind, size in bytes, times, media type, and a text's encoding and number of lines."""
+        facts = await backend.info(path)
+        await _warn(ctx, facts.notices)
+        return facts
+
+
+def _register_contents(server: FastMCP, backend: Sandbox) -> None:
+    @server.tool(title="Read a text file", tags=TAGS, annotations=READS_HERE)
+    async def read(
+        ctx: Context,
+        path: Path,
+        start_line: Annotated[int, Field(ge=1, description="First line, counted from 1.")] = 1,
+        max_lines: Annotated[int, Field(ge=1, le=10_000, description="Most lines to return.")] = 500,
+    ) -> Page:
+        """Lines of a text file as they are, with their numbers and where to go on."""
+        page = await backend.read(path, start_line, max_lines)
+        await _warn(ctx, page.notices)
+        return page
+
+    @server.tool(title="Read a JSON file", tags=TAGS, annotations=READS_HERE)
+    async def read_json(
+        ctx: Context,
+        path: Path,
+        pointer: Annotated[
+            str, Field(description="JSON pointer like '/cities/0/name'; '' is the whole.")
+        ] = "",
+    ) -> Value:
+        """The value at a JSON pointer in a JSON file."""
+        value = await backend.read_json(path, pointer)
+        await _warn(ctx, value.notices)
+        return value
+
+    @server.tool(
+        title="Read a picture or sound",
+        tags=TAGS,
+        annotations=READS_HERE,
+        output_schema=Media.model_json_schema(),
+    )
+    async def read_media(path: Path) -> ToolResult:
+        """An image or audio file as a block the model can see or hear."""
+        media, data = await backend.read_media(path)
+        encoded = base64.b64encode(data).decode()
+        if media.mime_type.startswith("image/"):
+            block: ImageContent | AudioContent = ImageContent(
+                type="image", data=encoded, mime_type=media.mime_type
+            )
+        else:
+            block = AudioContent(type="audio", data=encoded, mime_type=media.mime_type)
+        return ToolResult(content=[block], structured_content=media.model_dump())

@@ -1,22 +1,195 @@
-"""files: not built yet."""
+"""Files: one directory, served and never left.
 
-from typing import Any, Self
+`sandbox.py` opens, the other modules only read what it has opened. Everything that touches the disk runs in
+threads, and a cancelled call stops its thread.
+"""
+
+import errno
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Self, TypeVar
 
 from backends import Health
 from config import FilesSettings
+from errors import Refusal, Unavailable
+
+from . import beneath, json_values, patterns, reading, searching, tree
+from .deny import Deny
+from .json_values import Value
+from .lines import sample_of
+from .paths import speakable, written
+from .reading import Info, Media, Page
+from .sandbox import Root
+from .searching import Matches, Query
+from .tree import Found, Listing
+from .work import Report, Work, Workers
+
+T = TypeVar("T")
+
+_COMPLETED = 1_000  # paths offered for one that is being typed
 
 
 class Sandbox:
-    def __init__(self, settings: FilesSettings) -> None:
-        self._settings = settings
+    """The served directory, read-only.
+
+    Args:
+        settings: Where it is, what is hidden, how much one call may take.
+        mechanism: How files are opened, instead of the strongest way this machine has.
+        clock: What time budgets are measured with.
+    """
+
+    def __init__(
+        self,
+        settings: FilesSettings,
+        mechanism: beneath.Mechanism | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings, self._mechanism, self._clock = settings, mechanism, clock
+        self._root: Root | None = None
+        self._trouble = "It has not been opened yet."
+        self._workers = Workers(clock)
 
     async def __aenter__(self) -> Self:
+        self._workers = Workers(self._clock)
+        self._open()
         return self
 
-    async def __aexit__(self, *_: object) -> None: ...
+    async def __aexit__(self, *_: object) -> None:
+        root, self._root = self._root, None
+        # A thread that is stuck in the system keeps the handle: its number must not come to mean another.
+        if await self._workers.close() and root:
+            root.beneath.close()
+
+    def _open(self) -> None:
+        try:
+            deny = Deny(self._settings.deny)
+        except ValueError:
+            self._trouble = "ALMANAC_FILES_DENY holds a pattern that .gitignore would not take."
+            return
+        try:
+            self._root = Root(beneath.hold(self._settings.root, self._mechanism), deny)
+        except OSError as error:
+            reasons = {errno.ENOENT: "does not exist", errno.ENOTDIR: "is not a directory"}
+            reason = reasons.get(error.errno or 0, "cannot be read")
+            self._trouble = f"The directory that ALMANAC_FILES_ROOT names {reason}."
+
+    async def _run(
+        self, do: Callable[[Root, Work], T], *, long: bool = False, report: Report | None = None
+    ) -> T:
+        if self._root is None:
+            self._open()  # it may have been mounted since
+        if (root := self._root) is None:
+            raise Unavailable(
+                "The sandbox cannot be opened. `status` says what is wrong; other tools still work."
+            )
+        return await self._workers.run(
+            lambda work: do(root, work), self._settings.timeout, long=long, report=report
+        )
+
+    async def list_directory(self, path: str, depth: int, limit: int, cursor: str | None) -> Listing:
+        """The entries of a directory, `depth` levels of them, `limit` at a time."""
+        return await self._run(
+            lambda root, work: tree.list_directory(root, work, path, depth, limit, cursor), long=True
+        )
+
+    async def read(self, path: str, start_line: int, max_lines: int) -> Page:
+        """Lines of a text file."""
+        most = self._settings.max_bytes
+        return await self._run(
+            lambda root, work: reading.read_page(root, work, path, start_line, max_lines, most)
+        )
+
+    async def read_json(self, path: str, pointer: str) -> Value:
+        """The value at an RFC 6901 pointer of a JSON file."""
+        most = self._settings.max_bytes
+        return await self._run(lambda root, _: json_values.read_value(root, path, pointer, most))
+
+    async def read_media(self, path: str) -> tuple[Media, bytes]:
+        """A picture or a sound, and its bytes."""
+        return await self._run(lambda root, _: reading.read_media(root, path, self._settings.max_bytes))
+
+    async def read_whole(self, path: str) -> tuple[str | bytes, str]:
+        """All of a file, text if that loses nothing, and its media type."""
+
+        def do(root: Root, _: Work) -> tuple[str | bytes, str]:
+            with root.file(path) as (_parts, opened):
+                content = sample_of(opened, path)
+                data = reading.read_whole(
+                    opened, path, self._settings.max_bytes, "files_read gives a text by pages."
+                )
+            text = reading.whole_text(data, content)
+            return data if text is None else text, content.mime
+
+        return await self._run(do)
+
+    async def find(self, pattern: str, path: str, limit: int, report: Report | None = None) -> Found:
+        """Paths below `path` that match a glob."""
+        return await self._run(
+            lambda root, work: tree.find(root, work, pattern, path, limit), long=True, report=report
+        )
+
+    async def search(
+        self,
+        text: str,
+        path: str,
+        glob: str,
+        *,
+        regex: bool,
+        context: int,
+        limit: int,
+        report: Report | None = None,
+    ) -> Matches:
+        """Lines of the files below `path` that hold a text or match a regular expression."""
+        query = Query(text, regex, context, limit, self._settings.max_bytes)
+        return await self._run(
+            lambda root, work: searching.search(root, work, query, path, glob), long=True, report=report
+        )
+
+    async def info(self, path: str) -> Info:
+        """What is known of one file or directory."""
+        seconds = self._settings.timeout
+        return await self._run(lambda root, work: reading.describe(root, work, path, seconds))
 
     async def health(self, probe: bool = False) -> Health:
-        return Health(state="unavailable", summary="Not built yet.")
+        """Whether the directory is open, and by which mechanism; `probe` lists it."""
+        if self._root is None:
+            self._open()
+        if self._root is None:
+            return Health(state="unavailable", summary="The sandbox cannot be opened.", mend=self._trouble)
+        if probe:
+            try:
+                await self.list_directory(".", 1, 1, None)
+            except Refusal as error:
+                return Health(state="unavailable", summary=str(error), mend="Let the server's user read it.")
+        name = self._root.beneath.name
+        summary = {
+            "openat2": "Read-only; the kernel opens every path beneath one held directory (openat2).",
+            "walk": "Read-only; every path is opened beneath one held directory, name by name; no links.",
+            "names": "Read-only; paths are checked, then opened: no guarantee against a rename between.",
+        }[name]
+        if not patterns.has_regex():
+            return Health(
+                state="degraded",
+                summary=summary + " No regular expressions.",
+                mend="Install the Python package google-re2.",
+            )
+        return Health(state="ready" if name != "names" else "degraded", summary=summary)
 
-    def completers(self) -> dict[str, Any]:
-        return {}
+    def completers(self) -> dict[str, Callable[[str, Mapping[str, str]], Awaitable[list[str]]]]:
+        return {"path": self._complete_path}
+
+    async def _complete_path(self, typed: str, given: Mapping[str, str]) -> list[str]:
+        above, _, begun = typed.rpartition("/")
+
+        def do(root: Root, _: Work) -> list[str]:
+            with root.directory(above) as (parts, opened):
+                return sorted(
+                    written((*parts, entry.name)) + ("/" if entry.is_dir(follow_symlinks=False) else "")
+                    for entry in root.visible(parts, opened)
+                    if entry.name.casefold().startswith(begun.casefold()) and speakable(entry.name)
+                )[:_COMPLETED]
+
+        try:
+            return await self._run(do)
+        except Refusal:
+            return []  # what is typed so far leads nowhere

@@ -1,0 +1,38 @@
+"""The deny list: names that are never listed, found, searched or read, whether or not they exist."""
+
+import unicodedata
+from collections.abc import Iterable
+
+from .paths import Parts
+
+
+class Deny:
+    """Matches paths against patterns in .gitignore syntax, blind to what file systems are blind to.
+
+    Case, Unicode composition and invisible characters are ignored: on macOS and Windows `.ENV`, and on
+    HFS+ even `.e<zero-width joiner>nv`, open `.env`.
+
+    Raises:
+        ValueError: A pattern is not one.
+    """
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        from pathspec import GitIgnoreSpec
+
+        self._spec = GitIgnoreSpec.from_lines([_fold(pattern) for pattern in patterns])
+
+    def hides(self, parts: Parts, directory: bool | None = None) -> bool:
+        """Whether the path is hidden; without `directory`, whether it would be as either kind."""
+        if not parts:
+            return False
+        path = _fold("/".join(parts))
+        return (directory is not True and self._spec.match_file(path)) or (
+            directory is not False and self._spec.match_file(path + "/")
+        )
+
+
+def _fold(text: str) -> str:
+    if text.isascii():
+        return text.lower()  # a tenth of the time below, and nearly every name
+    visible = "".join(c for c in unicodedata.normalize("NFC", text) if unicodedata.category(c) != "Cf")
+    return visible.casefold()

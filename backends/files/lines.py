@@ -1,0 +1,129 @@
+"""Lines of a file of any size and encoding, streamed: never more than a block of it is held.
+
+Everything becomes UTF-8 on the way in, so that counting, cutting and searching have one form to work on.
+A line ends at `\\n`; what stands before it, a `\\r` too, is the line's.
+"""
+
+import codecs
+import os
+from collections.abc import Iterator
+
+from errors import Forbidden, quote
+
+from .beneath import Opened
+from .content import SAMPLE, Content, examine
+from .work import Work
+
+BLOCK = 1 << 20  # counts 2 GB/s; smaller ones cost more calls, larger ones only memory
+_REPLACED = "\N{REPLACEMENT CHARACTER}"
+
+
+def sample_of(opened: Opened, name: str) -> Content:
+    """What an open file holds, by its first bytes."""
+    assert isinstance(opened.where, int)  # noqa: S101 - a file has a handle
+    sample = read_at(opened.where, SAMPLE, 0)
+    return examine(sample, whole=len(sample) < SAMPLE, name=name)
+
+
+def read_at(handle: int, size: int, offset: int) -> bytes:
+    """Read up to `size` bytes from `offset`, fewer only at the end of the file."""
+    os.lseek(handle, offset, os.SEEK_SET)
+    pieces: list[bytes] = []
+    while size > 0 and (piece := os.read(handle, size)):
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
+
+
+def text_of(opened: Opened, path: str) -> Content:
+    """What an open text file holds; refuses what is no text, and says what gives it instead."""
+    content = sample_of(opened, path)
+    if content.is_text:
+        return content
+    if content.mime.startswith(("image/", "audio/")):
+        raise Forbidden(f"{quote(path)} is no text but {content.mime}. files_read_media gives it.")
+    raise Forbidden(f"{quote(path)} is no text but {content.mime}. files_info says what is known of it.")
+
+
+def blocks(opened: Opened, content: Content, size: int = BLOCK) -> Iterator[bytes]:
+    """The text of an open file as UTF-8, a block at a time; blocks end anywhere."""
+    assert isinstance(opened.where, int)  # noqa: S101 - a file has a handle
+    os.lseek(opened.where, content.bom, os.SEEK_SET)
+    if content.codec == "utf-8":
+        while block := os.read(opened.where, size):
+            yield block
+        return
+    decode = codecs.getincrementaldecoder(content.codec)("replace").decode
+    while block := os.read(opened.where, size):
+        yield decode(block).encode()
+    yield decode(b"", final=True).encode()
+
+
+def decoded(raw: bytes, content: Content) -> tuple[str, int]:
+    """Text of UTF-8 bytes, and how many characters of it could not be decoded."""
+    text = raw.decode("utf-8", "replace")
+    lost = text.count(_REPLACED)
+    # A UTF-8 file may hold that character itself; elsewhere it stands for what decoding replaced.
+    return text, lost - raw.count(_REPLACED.encode()) if content.codec == "utf-8" else lost
+
+
+class Lines:
+    """Goes through a file's lines: skip to one, take some, count the rest."""
+
+    def __init__(self, source: Iterator[bytes], work: Work) -> None:
+        self._source, self._work = source, work
+        self._block, self._at = b"", 0
+        self._begins = True  # whether a line begins at this point, or goes on
+        self.number = 1  # of that line
+
+    def skip_to(self, number: int) -> bool:
+        """Stand at the beginning of a line, or at the file's end; False if the time was up before."""
+        while self.number < number and self._more():
+            if self._work.late():
+                return False
+            ends = self._block.count(b"\n", self._at)
+            if self.number + ends < number:
+                self._pass(len(self._block))
+            else:
+                at = self._at
+                for _ in range(number - self.number):
+                    at = self._block.index(b"\n", at) + 1
+                self._pass(at)
+        return True
+
+    def take(self, most: int) -> tuple[bytes, bool] | None:
+        """The next line with its end, and whether bytes beyond `most` were left out; None at the end."""
+        pieces: list[bytes] = []
+        room, cut = most, False
+        while self._more():
+            end = self._block.find(b"\n", self._at) + 1
+            piece = self._block[self._at : end or len(self._block)]
+            self._pass(self._at + len(piece))
+            cut = cut or len(piece) > room
+            pieces.append(piece[:room])
+            room -= len(pieces[-1])
+            if end or self._work.late():
+                break
+        return (b"".join(pieces), cut) if pieces else None
+
+    def count(self, seconds: float) -> int | None:
+        """How many lines the file has in all; None if that takes longer."""
+        until = self._work.clock() + seconds
+        while self._more():
+            if self._work.late() or self._work.clock() > until:
+                return None
+            self._pass(len(self._block))
+        return self.number - self._begins
+
+    def _more(self) -> bool:
+        while self._at >= len(self._block):
+            block = next(self._source, None)
+            if block is None:
+                return False
+            self._block, self._at = block, 0
+        return True
+
+    def _pass(self, to: int) -> None:
+        self.number += self._block.count(b"\n", self._at, to)
+        self._begins = self._block.endswith(b"\n", self._at, to)
+        self._at = to

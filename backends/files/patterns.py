@@ -1,0 +1,90 @@
+"""What is searched for, in UTF-8 text: plain text, or a regular expression on RE2, which knows no bad ones.
+
+RE2 takes time in proportion to text and expression, whatever they are: `(a+)+$` costs what `a` costs. It has
+no look-around and no back-references; that is the price.
+"""
+
+import importlib.util
+import re
+from collections.abc import Callable, Iterator
+
+from errors import TooMuch, Unavailable, Unknown, quote
+
+# Gives where matches begin in a block of lines, in order, at least one for every line that has one.
+Finder = Callable[[bytes], Iterator[int]]
+
+_MEMORY = 1 << 20  # bytes for one compiled expression; the largest then costs 10 µs a byte of text
+_BLOCK_ANCHOR = re.compile(r"(?<!\\)(?:\\\\)*\\[Az]")
+
+
+def has_regex() -> bool:
+    """Whether this machine can search for regular expressions."""
+    return importlib.util.find_spec("re2") is not None
+
+
+def plain(text: str) -> Finder:
+    """Finds the text itself, case and all."""
+    if "\n" in text:
+        raise Unknown(f"{quote(text)} spans lines; files_search looks at one line at a time.")
+    try:
+        needle = text.encode()
+    except UnicodeEncodeError as error:
+        raise Unknown(f"{quote(text)} holds half a character; no text has one.") from error
+
+    def find(block: bytes) -> Iterator[int]:
+        at = block.find(needle)
+        while at >= 0:
+            yield at
+            line_end = block.find(b"\n", at)
+            at = block.find(needle, line_end) if line_end >= 0 else -1
+
+    return find
+
+
+def regular(expression: str) -> Finder:
+    """Finds what a regular expression describes, line by line."""
+    try:
+        re2 = importlib.import_module("re2")
+    except ImportError as error:
+        raise Unavailable(
+            "This machine has no engine for regular expressions. Search for plain text, with regex=false."
+        ) from error
+    sent = quote(expression)
+    if _BLOCK_ANCHOR.search(expression):
+        raise Unknown(f"{sent} has \\A or \\z; lines are searched one by one, so write ^ and $.")
+    options = re2.Options()
+    options.log_errors = False
+    options.never_nl = True  # a match stays in its line
+    options.never_capture = True  # half the time: only where a match begins is asked for
+    options.max_mem = _MEMORY
+    try:
+        compiled = re2.compile(b"(?m)" + expression.encode(), options)
+        re2.purge()  # its cache would keep the last 128, a megabyte each
+    except UnicodeEncodeError as error:
+        raise Unknown(f"{sent} holds half a character; no text has one.") from error
+    except re2.error as error:
+        raise _not_an_expression(sent, error.args[0].decode("utf-8", "replace")) from error
+
+    def find(block: bytes) -> Iterator[int]:
+        at = 0
+        while at < len(block) and (match := compiled.search(block, at)) and match.start() < len(block):
+            yield match.start()
+            at = block.find(b"\n", match.start()) + 1 or len(block)
+
+    return find
+
+
+def _not_an_expression(sent: str, reason: str) -> Unknown | TooMuch:
+    """The engine's reason is one of some twenty fixed phrases and a piece of the expression."""
+    if "too large" in reason or "repetition size" in reason:
+        return TooMuch(
+            f"{sent} is too large an expression: repeat at most 1,000 times, nested ones multiplied."
+        )
+    if "(?" in reason or reason.startswith("invalid escape sequence"):
+        return Unknown(
+            f"{sent} is no regular expression here: {quote(reason)}. There are no look-arounds and no "
+            "back-references."
+        )
+    return Unknown(
+        f"{sent} is no regular expression: {quote(reason)}. For plain text, search with regex=false."
+    )

@@ -1,0 +1,180 @@
+"""What one file holds: a page of its lines, its bytes as a picture or a sound, and facts about it."""
+
+import codecs
+from datetime import UTC, datetime
+from typing import Literal
+
+from backends import Result
+from errors import Forbidden, TooMuch, Unknown, quote
+
+from .beneath import Opened
+from .content import Content
+from .lines import Lines, blocks, decoded, read_at, sample_of, text_of
+from .sandbox import Root
+from .work import Work
+
+MAX_LINE = 65_536  # bytes shown of one line: a data URI or minified script, not prose, is longer
+_COUNT_S = 0.5  # spent on total_lines: a gigabyte from the page cache; the page itself takes under 1 ms
+
+Kind = Literal["file", "directory", "link", "other"]
+
+
+class Page(Result):
+    """Some lines of a text file, as they are, and where the next ones begin."""
+
+    text: str
+    start_line: int
+    end_line: int
+    total_lines: int | None
+    encoding: str
+    truncated: bool
+    next_line: int | None
+    notices: tuple[str, ...] = ()
+
+
+class Media(Result):
+    """A picture or a sound; the bytes travel beside it."""
+
+    mime_type: str
+    size: int
+
+
+class Info(Result):
+    """What is known of a file or directory. `entries` is a directory's, the rest from `encoding` a text's."""
+
+    kind: Literal["file", "directory"]
+    size: int
+    modified: str
+    accessed: str
+    mime_type: str = ""
+    encoding: str = ""
+    lines: int | None = None
+    entries: int | None = None
+    notices: tuple[str, ...] = ()
+
+
+def read_page(root: Root, work: Work, path: str, start_line: int, max_lines: int, max_bytes: int) -> Page:
+    with root.file(path) as (_, opened):
+        content = text_of(opened, path)
+        lines = Lines(blocks(opened, content), work)
+        if not lines.skip_to(start_line):
+            raise TooMuch(
+                f"Line {start_line} of {quote(path)} was not reached in time; line {lines.number} was. "
+                "Ask for an earlier one, or look for text with files_search."
+            )
+        raw, notices = _collect(lines, start_line, max_lines, max_bytes)
+        end = start_line + raw.count(b"\n") - raw.endswith(b"\n") if raw else start_line - 1
+        total = lines.count(_COUNT_S)
+    if total is not None and start_line > max(total, 1):
+        raise Unknown(f"{quote(path)} has {total} lines, so none at start_line {start_line}.")
+    text, lost = decoded(raw, content)
+    if content.guessed:
+        notices.append(f"The encoding is a guess: {content.encoding}.")
+    if lost:
+        notices.append(f"Characters that are no valid {content.encoding}, each shown as U+FFFD: {lost}.")
+    if total is None:
+        notices.append("The file is too long to count its lines in passing; files_info takes the time.")
+    more = total is None or total > end
+    return Page(
+        text=text,
+        start_line=start_line,
+        end_line=end,
+        total_lines=total,
+        encoding=content.encoding,
+        truncated=more,
+        next_line=end + 1 if more else None,
+        notices=tuple(notices),
+    )
+
+
+def _collect(lines: Lines, start: int, max_lines: int, max_bytes: int) -> tuple[bytes, list[str]]:
+    pieces: list[bytes] = []
+    notices: list[str] = []
+    shortened: list[int] = []
+    room = max_bytes
+    for number in range(start, start + max_lines):
+        if (line := lines.take(min(MAX_LINE, room))) is None:
+            break
+        piece, cut = line
+        if cut and pieces and room < MAX_LINE:  # it does not fit on this page, so it begins the next one
+            notices.append(f"Cut at {max_bytes:,} bytes, the most one call returns.")
+            break
+        if cut:
+            shortened.append(number)
+            piece = _whole_characters(piece) + b"\n"
+        pieces.append(piece)
+        room = max(room - len(piece), 0)
+    if shortened:
+        lines_cut = ", ".join(map(str, shortened[:10])) + (" and more" if len(shortened) > 10 else "")
+        notices.append(
+            f"Lines shown in part, to {min(MAX_LINE, max_bytes):,} bytes: {lines_cut}. files_search finds "
+            "what is further in; files_read_json reads JSON by parts."
+        )
+    return b"".join(pieces), notices
+
+
+def _whole_characters(raw: bytes) -> bytes:
+    """UTF-8 without the character that a cut has split."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    decoder.decode(raw)
+    return raw[: len(raw) - len(decoder.getstate()[0])]
+
+
+def read_media(root: Root, path: str, max_bytes: int) -> tuple[Media, bytes]:
+    with root.file(path) as (_, opened):
+        content = sample_of(opened, path)
+        if not content.mime.startswith(("image/", "audio/")) or content.is_text:
+            instead = (
+                "files_read gives its text" if content.is_text else "files_info says what can be known of it"
+            )
+            raise Forbidden(f"{quote(path)} is no picture or sound but {content.mime}; {instead}.")
+        data = read_whole(opened, path, max_bytes, "files_info says what is known of it.")
+    return Media(mime_type=content.mime, size=len(data)), data
+
+
+def read_whole(opened: Opened, path: str, max_bytes: int, instead: str) -> bytes:
+    """All bytes of an open file, or a refusal that says what to do instead."""
+    assert isinstance(opened.where, int)  # noqa: S101 - a file has a handle
+    data = read_at(opened.where, max_bytes + 1, 0) if opened.status.st_size <= max_bytes else b""
+    if opened.status.st_size > max_bytes or len(data) > max_bytes:
+        size = f"{opened.status.st_size:,} bytes"
+        raise TooMuch(f"{quote(path)} holds {size}; at most {max_bytes:,} are read whole. {instead}")
+    return data
+
+
+def describe(root: Root, work: Work, path: str, seconds: float) -> Info:
+    with root.any(path) as (parts, opened):
+        status = opened.status
+        info = Info(
+            kind="directory" if opened.is_directory else "file",
+            size=0 if opened.is_directory else status.st_size,
+            modified=moment(status.st_mtime),
+            accessed=moment(status.st_atime),
+        )
+        if opened.is_directory:
+            return info.model_copy(update={"entries": sum(1 for _ in root.visible(parts, opened))})
+        content = sample_of(opened, path)
+        known = {"mime_type": content.mime, "encoding": content.encoding}
+        if not content.is_text:
+            return info.model_copy(update=known)
+        lines = Lines(blocks(opened, content), work).count(seconds)
+    notices = ("The encoding is a guess.",) if content.guessed else ()
+    if lines is None:
+        notices = (*notices, "The file is too long for its lines to be counted in time.")
+    return info.model_copy(update={**known, "lines": lines, "notices": notices})
+
+
+def moment(seconds: float) -> str:
+    """A time of the file system's, in UTC to the second; "" for one that no calendar has."""
+    try:
+        return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):
+        return ""
+
+
+def whole_text(data: bytes, content: Content) -> str | None:
+    """All of a text, or None if that would replace what cannot be decoded."""
+    try:
+        return data[content.bom :].decode(content.codec) if content.is_text else None
+    except UnicodeDecodeError:
+        return None

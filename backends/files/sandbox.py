@@ -1,0 +1,131 @@
+"""The sandbox: one held root, and every way into it. No refusal says a word about what lies outside.
+
+Only `Root` opens anything. It screens the path, keeps what is hidden hidden (by the name that was asked and
+by the place that was reached), and opens regular files and directories, nothing else.
+"""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import NoReturn
+
+from errors import Forbidden, Unavailable, Unknown, did_you_mean, quote
+
+from .beneath import Beneath, Opened
+from .deny import Deny
+from .paths import Parts, screen, speakable, written
+
+_NEAR = 5_000  # names among which a misspelt one is looked for: 50 ms of comparing
+
+
+class Root:
+    """The held root directory; the only thing here that opens files."""
+
+    def __init__(self, beneath: Beneath, deny: Deny) -> None:
+        self.beneath, self._deny = beneath, deny
+
+    @contextmanager
+    def any(self, path: str) -> Iterator[tuple[Parts, Opened]]:
+        """Open a regular file or a directory; gives the path's parts with it."""
+        parts = screen(path)
+        try:
+            opened = self._reach(parts, path)
+        except OSError as error:
+            self._refuse(error, path, parts)
+        try:
+            if not (opened.is_directory or opened.is_file):
+                raise Forbidden(f"{quote(path)} {_NOT_REGULAR}")
+            if opened.is_file and path.endswith("/"):
+                raise Unknown(f"{quote(path)} is a file; leave the / at its end out.")
+            yield parts, opened
+        finally:
+            opened.close()
+
+    @contextmanager
+    def file(self, path: str) -> Iterator[tuple[Parts, Opened]]:
+        with self.any(path) as (parts, opened):
+            if opened.is_directory:
+                raise Unknown(f"{quote(path)} is a directory. files_list shows what it holds.")
+            yield parts, opened
+
+    @contextmanager
+    def directory(self, path: str) -> Iterator[tuple[Parts, Opened]]:
+        with self.any(path) as (parts, opened):
+            if not opened.is_directory:
+                raise Unknown(f"{quote(path)} is a file, not a directory. files_read gives its text.")
+            yield parts, opened
+
+    def visible(self, parts: Parts, opened: Opened) -> Iterator[os.DirEntry[str]]:
+        """The entries of a directory that are not hidden; `parts` is how it was reached."""
+        for entry in opened.entries():
+            directory = entry.is_dir(follow_symlinks=False)
+            if self._deny.hides((*opened.real, entry.name), directory):
+                continue
+            if opened.real != parts and self._deny.hides((*parts, entry.name), directory):
+                continue
+            yield entry
+
+    def _reach(self, parts: Parts, path: str) -> Opened:
+        if self._deny.hides(parts):
+            raise _hidden(path)
+        opened = self.beneath.open(parts)
+        if opened.real != parts and self._deny.hides(opened.real, opened.is_directory):
+            opened.close()
+            raise _hidden(path)
+        return opened
+
+    def _refuse(self, error: OSError, path: str, parts: Parts) -> NoReturn:
+        """Say what went wrong with opening in words that help, and that show nothing outside."""
+        sent = quote(path)
+        match error.errno:
+            case errno.ENOENT | errno.ENOTDIR:
+                raise self._missing(path, parts) from error
+            case errno.EXDEV:
+                raise Forbidden(f"{sent} leads out of the sandbox, through a link.") from error
+            case errno.ELOOP:
+                raise Forbidden(
+                    f"{sent} goes through a link that is not followed. files_find shows where files lie."
+                ) from error
+            case errno.EACCES | errno.EPERM:
+                raise Forbidden(f"The system does not let this server read {sent}.") from error
+            case errno.ENXIO | errno.ENODEV | errno.EOPNOTSUPP:
+                raise Forbidden(f"{sent} {_NOT_REGULAR}") from error
+            case errno.EMFILE | errno.ENFILE | errno.ENOMEM | errno.EAGAIN | errno.EIO | errno.ESTALE:
+                raise Unavailable(f"The system cannot open {sent} just now. Try again.") from error
+        raise error
+
+    def _missing(self, path: str, parts: Parts) -> Unknown:
+        """Names what is nearest, in the deepest directory of the path that exists."""
+        missing = Unknown(f"There is no {quote(path)}. files_list shows what there is.")
+        for depth in range(len(parts)):
+            above = written(parts[:depth])
+            try:
+                opened = self._reach(parts[:depth], path)
+            except (OSError, Forbidden):
+                break
+            try:
+                if not opened.is_directory:
+                    return Unknown(f"{quote(path)} is not there: {quote(above)} is a file.")
+                names = [e.name for e in islice(self.visible(parts[:depth], opened), _NEAR)]
+            finally:
+                opened.close()
+            if parts[depth] in names and depth == len(parts) - 1:
+                return Unknown(f"{quote(path)} is a link to something that is not there.")
+            missing = Unknown(
+                f"There is no {quote(path)}.{did_you_mean(parts[depth], filter(speakable, names))} "
+                f"files_list shows what {quote(above)} holds; files_find looks for a name everywhere."
+            )
+            if parts[depth] not in names:
+                break
+        return missing
+
+
+_NOT_REGULAR = "is no regular file but a pipe, a socket or a device; none of them is opened."
+
+
+def _hidden(path: str) -> Forbidden:
+    return Forbidden(
+        f"{quote(path)} is hidden here, whether or not it exists: secrets, keys and the like are not served."
+    )

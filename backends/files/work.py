@@ -1,0 +1,108 @@
+"""Blocking work in a thread that can be told to stop, because a cancelled call must not go on reading."""
+
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import anyio
+import anyio.from_thread
+import anyio.to_thread
+
+from errors import Unavailable
+
+T = TypeVar("T")
+Report = Callable[[int, str], Coroutine[Any, Any, None]]  # how many so far, and of what
+
+_REPORT_S = 0.5  # often enough to be seen, seldom enough to cost nothing
+_LEAVE_S = 5  # the longest that closing waits for threads; they look at their flag every few milliseconds
+
+
+class Stopped(BaseException):
+    """Nobody waits for this work any more. Not an Exception, so that nothing on the way keeps it."""
+
+
+class Work:
+    """One piece of work: whether to go on, how long there is, and who hears how far it is."""
+
+    def __init__(
+        self,
+        seconds: float,
+        closing: threading.Event,
+        report: Report | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._seconds, self.clock = seconds, clock
+        self._closing, self._report = closing, report
+        self._stop = False
+
+    def start(self) -> None:
+        """The time runs from here, not from where the call began to wait for a thread."""
+        self._reported = self.clock()
+        self.deadline = self._reported + self._seconds
+
+    def stop(self) -> None:
+        self._stop = True
+
+    def late(self) -> bool:
+        """Whether the time is up. Raises Stopped if nobody waits for the outcome."""
+        if self._stop or self._closing.is_set():
+            raise Stopped
+        return self.clock() > self.deadline
+
+    def tell(self, count: int, what: str) -> None:
+        """Say how far it is, at most twice a second."""
+        if self._report and self.clock() - self._reported > _REPORT_S:
+            self._reported = self.clock()
+            anyio.from_thread.run(self._report, count, what)
+
+
+class Workers:
+    """The threads of one sandbox, counted, so that closing can wait until none is left."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        # Long work has places of its own, so that a page is read at once while searches run.
+        self._short, self._long = anyio.CapacityLimiter(8), anyio.CapacityLimiter(4)
+        self._closing = threading.Event()
+        self._idle = threading.Condition()
+        self._busy = 0
+
+    async def run(
+        self, do: Callable[[Work], T], seconds: float, *, long: bool = False, report: Report | None = None
+    ) -> T:
+        """Do it in a thread; when the caller is cancelled, tell the thread to stop and do not wait."""
+        work = Work(seconds, self._closing, report, self._clock)
+        limiter = self._long if long else self._short
+        try:
+            return await anyio.to_thread.run_sync(
+                self._counted, do, work, abandon_on_cancel=True, limiter=limiter
+            )
+        except Stopped as error:
+            raise Unavailable("The server is closing.") from error
+        finally:
+            work.stop()
+
+    def _counted(self, do: Callable[[Work], T], work: Work) -> T:
+        with self._idle:
+            if self._closing.is_set():
+                raise Stopped
+            self._busy += 1
+        try:
+            work.start()
+            return do(work)
+        finally:
+            with self._idle:
+                self._busy -= 1
+                self._idle.notify_all()
+
+    async def close(self) -> bool:
+        """Stop everything; whether all threads have left, so that nothing they use may be closed before."""
+        self._closing.set()
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self._wait)
+        return not self._busy
+
+    def _wait(self) -> None:
+        with self._idle:
+            self._idle.wait_for(lambda: not self._busy, _LEAVE_S)
