@@ -101,7 +101,9 @@ class WeatherSettings(Section):
     contact: str = Field(
         "almanac-mcp-server", description="Who is asking (a site or e-mail), sent in the User-Agent."
     )
-    places: Location = Field(Path("data/world.db"), description="Database in which places are found offline.")
+    places: Location = Field(
+        HERE / "data/world.db", description="Database in which places are found offline."
+    )
     timeout: Seconds = Field(12, description="Seconds one weather call may take, retries included.")
 
 
@@ -118,18 +120,42 @@ class SqlSettings(Section):
     max_bytes: int = Field(
         2_000_000, ge=10_000, le=100_000_000, description="Most bytes one result may hold."
     )
+    max_memory: int = Field(
+        64_000_000,
+        ge=16_000_000,
+        le=8_000_000_000,
+        description="Most bytes one query may hold in memory while it sorts, groups and joins.",
+    )
+    connections: int = Field(
+        4, ge=1, le=32, description="Most queries that run at once on one database, each in its own process."
+    )
+
+
+# What a served directory must not give away by accident: secrets, keys, version control's internals.
+# fmt: off
+HIDDEN = (
+    ".env*", "!.env.example", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "id_rsa*",
+    "id_dsa*", "id_ecdsa*", "id_ed25519*", ".git/", ".hg/", ".svn/", ".ssh/", ".gnupg/", ".aws/", ".azure/",
+    ".kube/", ".docker/", ".netrc", "_netrc", ".npmrc", ".pypirc", ".pgpass", ".git-credentials", ".htpasswd",
+)
+# fmt: on
 
 
 class FilesSettings(Section):
     """Files: the one directory that is served, and how much one call may read."""
 
     root: Location = Field(
-        Path("data/files"), description="The directory that is served; nothing outside it is."
+        HERE / "data/files", description="The directory that is served; nothing outside it is."
+    )
+    deny: Annotated[Names, AfterValidator(lambda given: (*HIDDEN, *given))] = Field(
+        HIDDEN,
+        description="What is never listed, found, searched or read, in .gitignore syntax. Yours comes on top "
+        "of the default; `!*.pem` takes one back.",
     )
     max_bytes: int = Field(
         5_000_000, ge=1_000, le=100_000_000, description="Most bytes one call may return, media included."
     )
-    timeout: Seconds = Field(10, description="Seconds one find or search may take.")
+    timeout: Seconds = Field(10, description="Seconds one list, find or search may take.")
 
 
 class Settings(Section):
