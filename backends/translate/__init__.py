@@ -1,22 +1,285 @@
-"""translate: not built yet."""
+"""Translation by whichever engine answers: always named, always checked, never rubbish as text."""
 
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from typing import Any, Self
 
+import anyio
+import anyio.to_thread
+
 from backends import Health
+from backends.translate.apertium import Apertium
+from backends.translate.chain import Chain, Outcome
+from backends.translate.deep import DeepTranslator
+from backends.translate.detect import UNDETERMINED, UNSURE, Detector
+from backends.translate.engine import Engine
+from backends.translate.languages import Languages, same
+from backends.translate.pieces import has_letters, whole_characters
+from backends.translate.results import (
+    BatchItem,
+    BatchResult,
+    Detection,
+    Language,
+    LanguageList,
+    TextResult,
+)
 from config import TranslateSettings
+from errors import Refusal, TooMuch, Unavailable, Unknown, quote
+
+__all__ = ["BatchResult", "Detection", "LanguageList", "TextResult", "Translator"]
+
+Report = Callable[[int, int], Awaitable[None]]
+
+AT_ONCE = 8  # texts of a batch under way; the engines bound themselves more tightly
+BATCH_TIMES = 3  # a batch may take this many times as long as one text: a minute, as clients wait
+CLOSE_S = 3.0
+WORTH_TELLING = 0.01
+WORTH_GUESSING = 0.2  # the model says 'en' at 0.12 for what it knows nothing about
+REPLACED = "\ufffd"
 
 
 class Translator:
-    def __init__(self, settings: TranslateSettings) -> None:
+    """All engines behind one door.
+
+    Args:
+        settings: Which engines, in which order, and where.
+        clock: Seconds, for how long an engine rests after a failure.
+    """
+
+    def __init__(self, settings: TranslateSettings, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
+        self._clock = clock
+        self._build()
+
+    def _build(self) -> None:
+        engines = [self._engine(name) for name in dict.fromkeys(self._settings.providers)]
+        self._chain = Chain(engines, self._settings.timeout, self._clock)
+        self._detector = Detector()
+        self._loading = anyio.Lock()
+        self._known: Languages | None = None
+
+    def _engine(self, name: str) -> Engine:
+        match name:
+            case "google":
+                return DeepTranslator(name, self._settings.google_url, self._question_s)
+            case "mymemory":
+                return DeepTranslator(name, self._settings.mymemory_url, self._question_s)
+        return Apertium(self._settings.apertium_modes)
+
+    @property
+    def _question_s(self) -> float:
+        return self._settings.timeout / 4  # an engine that hangs leaves time for all three
 
     async def __aenter__(self) -> Self:
+        self._build()  # nothing of an earlier time it was open is left
         return self
 
-    async def __aexit__(self, *_: object) -> None: ...
+    async def __aexit__(self, *_: object) -> None:
+        # Shielded: a cancelled server ends its processes too. Bounded: nobody waits for a connection.
+        with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_S):
+            async with AsyncExitStack() as stack:
+                for engine in self._chain.engines:
+                    stack.push_async_callback(engine.aclose)
+
+    async def text(self, text: str, target: str, source: str = "auto") -> TextResult:
+        """Translate one text."""
+        self._refuse_too_much(len(text), "The text holds")
+        into, out_of = await self._pair(target, source)
+        return await self._translate(text, into, out_of)
+
+    async def batch(
+        self, texts: Sequence[str], target: str, source: str = "auto", report: Report | None = None
+    ) -> BatchResult:
+        """Translate each text, equal ones once; one that fails is that item's error.
+
+        Args:
+            report: Is told how many of the different texts are done, out of how many.
+        """
+        self._refuse_too_much(sum(map(len, texts)), "The texts hold")
+        into, out_of = await self._pair(target, source)
+        done: dict[str, TextResult | Refusal] = {}
+        different = list(dict.fromkeys(texts))
+        waiting = iter(different)
+
+        async def work() -> None:
+            for text in waiting:
+                try:
+                    done[text] = await self._translate(text, into, out_of)
+                except Refusal as refusal:
+                    done[text] = refusal
+                if report:
+                    await report(len(done), len(different))
+
+        with anyio.move_on_after(self._settings.timeout * BATCH_TIMES):
+            async with anyio.create_task_group() as tasks:
+                for _ in range(min(AT_ONCE, len(different))):
+                    tasks.start_soon(work)
+        late = TooMuch("There was no time left for this text; send it again.")
+        results = [done.get(text, late) for text in texts]
+        refusals = [result for result in results if isinstance(result, Refusal)]
+        if len(refusals) == len(results) and len({str(refusal) for refusal in refusals}) == 1:
+            raise refusals[0]  # the same for all, so said once
+        notices = [
+            notice for result in results if isinstance(result, TextResult) for notice in result.notices
+        ]
+        return BatchResult(
+            items=tuple(_item(result) for result in results),
+            target=into,
+            failed=len(refusals),
+            notices=tuple(dict.fromkeys(notices)),
+        )
+
+    async def detect(self, text: str) -> Detection:
+        """Languages the text may be in, best first; 'und' alone when that cannot be told."""
+        self._refuse_too_much(len(text), "The text holds")
+        guesses = await self._detector.guesses(text)
+        if not guesses or guesses[0].confidence < UNSURE:
+            return Detection(languages=(UNDETERMINED,))
+        return Detection(languages=tuple(guess for guess in guesses if guess.confidence >= WORTH_TELLING))
+
+    async def languages(self, query: str | None = None) -> LanguageList:
+        """Languages and the engines that can do them now.
+
+        Args:
+            query: Part of a name or the beginning of a code; without it regional variants are left out.
+        """
+        known = await self._languages()
+        names = await known.all_names()
+        engines = self._chain.engines
+        able = [e.name for e in engines if not e.missing() and self._chain.awake(e)]
+        resting = [e.name for e in engines if not self._chain.awake(e)]
+        doing = {
+            tag: tuple(p for p in known.providers[tag] if p in able) for tag in known.matching(query or "")
+        }
+        if query:
+            shown, variants = list(doing), 0
+        else:
+            now = [tag for tag in doing if doing[tag]]
+            shown = [tag for tag in now if not known.is_variant(tag)]
+            variants = len(now) - len(shown)
+        notices = []
+        if resting:
+            notices.append(f"{' and '.join(resting)} failed just now, and what only they do is left out.")
+        if variants:
+            notices.append(f"{variants} regional variants are left out: ask with a query.")
+        for engine in engines:
+            if pairs := ", ".join(f"{source} to {target}" for source, target in engine.local_pairs()):
+                notices.append(f"{engine.name} translates only {pairs}.")
+        return LanguageList(
+            languages=tuple(Language(code=tag, name=names[tag], providers=doing[tag]) for tag in shown),
+            notices=tuple(notices),
+        )
 
     async def health(self, probe: bool = False) -> Health:
-        return Health(state="unavailable", summary="Not built yet.")
+        """How the engines are; with `probe`, after asking each for a short translation."""
+        if probe:
+            await self._languages()
+            async with anyio.create_task_group() as tasks:
+                for engine in self._chain.engines:
+                    tasks.start_soon(self._probe, engine)
+        states = [self._chain.state(engine) for engine in self._chain.engines]
+        well = [p.name for p in states if p.state in ("ready", "untried")]
+        ill = [f"{p.name}: {p.note}" for p in states if p.state in ("failing", "missing")]
+        mend = []
+        if any(p.state == "failing" for p in states):
+            mend.append("Check this machine's network.")
+        if any(p.state == "missing" for p in states):
+            mend.append("Translate without network: apt-get install apertium apertium-eng-spa, then restart.")
+        return Health(
+            state="unavailable" if not well else "degraded" if ill else "ready",
+            summary="; ".join([f"{', '.join(well) or 'no engine'} can translate", *ill]) + ".",
+            mend=" ".join(mend),
+            providers=tuple(states),
+        )
 
     def completers(self) -> dict[str, Any]:
-        return {}
+        return {"target": self._complete, "source": self._complete, "language": self._complete}
+
+    async def _complete(self, typed: str, given: Mapping[str, str]) -> list[str]:
+        """Codes and names that begin with what was typed."""
+        known = await self._languages()
+        return await known.beginning_with(typed)
+
+    async def _languages(self) -> Languages:
+        """The tables of all engines, read once: 0.4 s, in a thread."""
+        async with self._loading:
+            if self._known is None:
+                self._known = await anyio.to_thread.run_sync(self._load)
+        return self._known
+
+    def _load(self) -> Languages:
+        names: dict[str, str] = {}
+        for engine in self._chain.engines:
+            engine.load()
+            names = {**engine.names(), **names}  # of two meanings of a name, the first engine's
+        return Languages({e.name: e.languages() for e in self._chain.engines}, names)
+
+    async def _pair(self, target: str, source: str) -> tuple[str, str | None]:
+        known = await self._languages()
+        into = await known.resolve(target, "target")
+        automatic = source.strip().casefold() in ("", "auto")
+        return into, None if automatic else await known.resolve(source, "source")
+
+    async def _translate(self, text: str, target: str, source: str | None) -> TextResult:
+        """One text, from a source that is known or is to be detected."""
+        broken, text = text.count(REPLACED), whole_characters(text)
+        lost = text.count(REPLACED) > broken
+        sure = None
+        if source is None:
+            guess = await self._detector.language(text)
+            source, sure = guess.code, guess.confidence
+        as_it_is = ""
+        if not has_letters(text):
+            as_it_is = "nothing to translate: no letters"
+        elif source != "und" and same(source, target):
+            as_it_is = f"nothing to translate: it is {source} already"
+            as_it_is += "; name the source if that is wrong" if sure else ""
+        if as_it_is:
+            outcome = Outcome(text, "none", as_it_is, ())
+        elif source != "und":
+            outcome = await self._chain.translate(text, source, target)
+        else:
+            outcome = await self._undetected(text, target)
+        unchanged = outcome.provider != "none" and outcome.text.strip() == text.strip()
+        return TextResult(
+            text=outcome.text,
+            provider=outcome.provider,
+            source=source,
+            source_confidence=sure or None,
+            target=target,
+            quality=outcome.quality + ("; came back unchanged" if unchanged else ""),
+            notices=(*outcome.notices, *["Halves of characters were replaced."] * lost),
+        )
+
+    async def _undetected(self, text: str, target: str) -> Outcome:
+        """An engine that detects may do what the small model here cannot."""
+        try:
+            return await self._chain.translate(text, None, target)
+        except Unavailable as error:
+            guesses = await self._detector.guesses(text)
+            likely = [guess.code for guess in guesses[:1] if guess.confidence >= WORTH_GUESSING]
+            maybe = f" It may be '{likely[0]}'." if likely else ""
+            raise Unknown(
+                f"The language of {quote(text)} cannot be told.{maybe} Send it again with its source, "
+                "such as source='en'."
+            ) from error
+
+    def _refuse_too_much(self, characters: int, what: str) -> None:
+        if characters > self._settings.max_chars:
+            raise TooMuch(
+                f"{what} {characters:,} characters; one call takes {self._settings.max_chars:,}. "
+                "Send it in parts."
+            )
+
+    async def _probe(self, engine: Engine) -> None:
+        for source, target in (("en", "es"), *engine.local_pairs()):
+            if (pair := engine.pair(source, target)) and not engine.missing():
+                await self._chain.probe(engine, pair, "Good morning")
+                return
+
+
+def _item(result: TextResult | Refusal) -> BatchItem:
+    if isinstance(result, Refusal):
+        return BatchItem(error=str(result))
+    return BatchItem(text=result.text, provider=result.provider, source=result.source, quality=result.quality)
