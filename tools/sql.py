@@ -1,8 +1,73 @@
-"""sql: not built yet."""
+"""SQL: tables, their columns, rows, and how a statement would run. Nothing here can write."""
 
-from fastmcp import FastMCP
+from typing import Annotated, Any
+
+from fastmcp import Context, FastMCP
+from fastmcp.tools import ToolResult
+from mcp.types import TextContent
+from pydantic import Field
 
 from backends.sql import Databases
+from backends.sql.results import Plan, Rows, TableDetail, Tables
+from tools import READS_HERE, MaybeJson
+
+TAGS = {"sql", "read", "local"}
+
+Database = Annotated[str | None, Field(description="The first one if left out.")]
+Sql = Annotated[str, Field(description="One SQLite statement that reads.")]
+Params = Annotated[
+    list[Any] | dict[str, Any] | None,
+    MaybeJson,
+    Field(description="Values for ? in order, or :name by name."),
+]
 
 
-def register(server: FastMCP, backend: Databases) -> None: ...
+def register(server: FastMCP, backend: Databases) -> None:
+    most = backend.max_rows
+
+    @server.tool(title="List tables", tags=TAGS, annotations=READS_HERE)
+    async def list_tables(database: Database = None) -> Tables:
+        """Tables and views of a database with their number of columns and rows."""
+        return await backend.list_tables(database)
+
+    @server.tool(title="Describe table", tags=TAGS, annotations=READS_HERE)
+    async def describe_table(
+        table: Annotated[str, Field(description="Table or view.")], database: Database = None
+    ) -> TableDetail:
+        """A table's columns, keys, indexes and references, and three sample rows."""
+        return await backend.describe_table(table, database)
+
+    @server.tool(
+        title="Query",
+        tags=TAGS,
+        annotations=READS_HERE,
+        output_schema=Rows.model_json_schema(mode="serialization"),
+    )
+    async def query(
+        sql: Sql,
+        ctx: Context,
+        params: Params = None,
+        limit: Annotated[int, Field(ge=1, le=most, description="Most rows to return.")] = min(100, most),
+        offset: Annotated[int, Field(ge=0, description="Rows to skip, for the next page.")] = 0,
+        database: Database = None,
+    ) -> ToolResult:
+        """Rows of a read-only query, a page at a time, each row a list in the order of the columns."""
+        rows = await backend.query(sql, params, limit, offset, database, ctx.report_progress)
+        for notice in rows.notices:
+            await ctx.warning(notice)
+        return _encoded(rows)
+
+    @server.tool(title="Explain query", tags=TAGS, annotations=READS_HERE)
+    async def explain(sql: Sql, params: Params = None, database: Database = None) -> Plan:
+        """How SQLite would run a query, in words: what it scans, which indexes serve, whether it sorts."""
+        return await backend.explain(sql, params, database)
+
+
+def _encoded(rows: Rows) -> ToolResult:
+    # The constructor would walk every row twice more; they are JSON values already, and encoded once here.
+    return ToolResult.model_construct(
+        content=[TextContent(type="text", text=rows.json_text())],
+        structured_content=rows.structured(),
+        meta=None,
+        is_error=False,
+    )

@@ -1,22 +1,5 @@
-"""sql: not built yet."""
+"""SQL that reads and cannot write: each database is asked through child processes that can be killed."""
 
-from typing import Any, Self
+from backends.sql.databases import Databases
 
-from backends import Health
-from config import SqlSettings
-
-
-class Databases:
-    def __init__(self, settings: SqlSettings) -> None:
-        self._settings = settings
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None: ...
-
-    async def health(self, probe: bool = False) -> Health:
-        return Health(state="unavailable", summary="Not built yet.")
-
-    def completers(self) -> dict[str, Any]:
-        return {}
+__all__ = ["Databases"]

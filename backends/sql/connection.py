@@ -1,0 +1,111 @@
+"""A SQLite connection that only reads, whatever SQL it is given.
+
+The engine enforces it, the SQL text is never looked at: a read-only open, an authorizer that allows by
+name, limits, and a deadline. It runs in the child process (child.py) and imports the standard library
+only, because every import is paid for at each start of a child.
+"""
+
+import sqlite3
+import sys
+import time
+
+CELL_BYTES = 16_000_000  # of a cell or an intermediate value; all of them together have max_memory
+SQL_BYTES = 100_000
+
+# A pragma is a question here: these about a table or an index, which they are given ...
+_ABOUT = "table_info table_xinfo table_list index_list index_info index_xinfo foreign_key_list"
+# ... and these about nothing; given a value most of them write. FTS asks data_version and page_size.
+_PLAIN = """table_list collation_list function_list module_list compile_options data_version page_size
+    page_count freelist_count encoding user_version application_id schema_version journal_mode"""
+# Table-valued functions that need no table. Of the other modules sqlite_stmt shows other callers' SQL.
+_MODULES = frozenset({"json_each", "json_tree", "jsonb_each", "jsonb_tree", "generate_series"})
+# By name, not "all but the dangerous": a build may register any (readfile, edit, load_extension).
+_FUNCTIONS = """
+    -> ->> abs acos acosh asin asinh atan atan2 atanh avg bm25 ceil ceiling changes char coalesce concat
+    concat_ws cos cosh count cume_dist current_date current_time current_timestamp date datetime degrees
+    dense_rank exp first_value floor format fts5_get_locale fts5_source_id glob group_concat hex highlight if
+    ifnull iif instr json json_array json_array_insert json_array_length json_error_position json_extract
+    json_group_array json_group_object json_insert json_object json_patch json_pretty json_quote json_remove
+    json_replace json_set json_type json_valid jsonb jsonb_array jsonb_array_insert jsonb_extract
+    jsonb_group_array jsonb_group_object jsonb_insert jsonb_object jsonb_patch jsonb_remove jsonb_replace
+    jsonb_set julianday lag last_insert_rowid last_value lead length like likelihood likely ln log log10 log2
+    lower ltrim match matchinfo max median min mod nth_value ntile nullif octet_length offsets percent_rank
+    percentile percentile_cont percentile_disc pi pow power printf quote radians random randomblob rank regexp
+    replace round row_number rtreedepth rtreenode rtrim sign sin sinh snippet soundex
+    sqlite_compileoption_get sqlite_compileoption_used sqlite_offset sqlite_source_id sqlite_version sqrt
+    strftime string_agg substr substring subtype sum tan tanh time timediff total total_changes trim trunc
+    typeof unhex unicode unistr unistr_quote unixepoch unlikely upper zeroblob"""
+FUNCTIONS = frozenset(_FUNCTIONS.split())
+_PRAGMAS_ABOUT, _PRAGMAS_PLAIN = frozenset(_ABOUT.split()), frozenset(_PLAIN.split())
+
+_LIMITS = {
+    sqlite3.SQLITE_LIMIT_LENGTH: CELL_BYTES,
+    sqlite3.SQLITE_LIMIT_SQL_LENGTH: SQL_BYTES,
+    sqlite3.SQLITE_LIMIT_ATTACHED: 0,  # alone stops ATTACH and VACUUM INTO
+    sqlite3.SQLITE_LIMIT_WORKER_THREADS: 0,
+}
+_DEFENSIVE = 1010  # sqlite3.SQLITE_DBCONFIG_DEFENSIVE, which the module has since Python 3.12
+_OPCODES_BETWEEN_CHECKS = 2_000  # about 0.1 ms of work; a check costs 0.1 µs
+
+
+class ReadOnlyConnection(sqlite3.Connection):
+    """Reads one database. `deadline` (monotonic) ends a statement; `denied` is what was not allowed in it."""
+
+    def __init__(self, uri: str, memory_bytes: int) -> None:
+        super().__init__(uri, uri=True, timeout=0.5, isolation_level=None, cached_statements=32)
+        self.deadline = float("inf")
+        self.denied: tuple[int, str, str] | None = None
+        try:
+            self._harden(memory_bytes)
+        except BaseException:
+            self.close()
+            raise
+
+    def _harden(self, memory_bytes: int) -> None:
+        for pragma in (
+            "query_only=1",
+            "trusted_schema=0",
+            "cell_size_check=1",
+            "mmap_size=0",  # a file cut short under a map kills the process
+            "temp_store=2",  # sorts stay in memory, where the heap limit ends them; never in a file
+            f"hard_heap_limit={memory_bytes}",  # the process's, which serves one statement at a time
+        ):
+            self.execute(f"PRAGMA {pragma}")
+        # The first read of the file: it fails here, or the database works.
+        tables = {name for (name,) in self.execute("SELECT name FROM sqlite_schema")}
+        modules = {name for (name,) in self.execute("SELECT name FROM pragma_module_list")}
+        self._closed_modules = frozenset(modules - tables - _MODULES)
+        for limit, value in _LIMITS.items():
+            self.setlimit(limit, value)
+        if sys.version_info >= (3, 12):
+            self.setconfig(_DEFENSIVE, True)
+        self.set_progress_handler(self._overdue, _OPCODES_BETWEEN_CHECKS)
+        self.set_authorizer(self._authorize)  # last: it refuses the pragmas above
+
+    def _overdue(self) -> bool:
+        return time.monotonic() > self.deadline
+
+    def _authorize(self, action: int, one: str | None, two: str | None, schema: str | None, _: object) -> int:
+        match action:
+            case sqlite3.SQLITE_SELECT | sqlite3.SQLITE_RECURSIVE:
+                allowed = True
+            case sqlite3.SQLITE_READ:
+                allowed = self._may_read((one or "").lower())
+            case sqlite3.SQLITE_FUNCTION:
+                allowed = (two or "").lower() in FUNCTIONS
+            case sqlite3.SQLITE_PRAGMA:
+                allowed = (one or "").lower() in (_PRAGMAS_PLAIN if two is None else _PRAGMAS_ABOUT)
+            case sqlite3.SQLITE_UPDATE:
+                # Every virtual table asks this when it connects, and writes nothing. A real UPDATE of the
+                # schema is stopped before the authorizer is asked, and by mode=ro and query_only after it.
+                allowed = one == "sqlite_master" and schema == "main"
+            case _:
+                allowed = False
+        if not allowed and self.denied is None:
+            self.denied = (action, one or "", two or "")
+        return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
+
+    def _may_read(self, table: str) -> bool:
+        if table.startswith("pragma_"):
+            return table.removeprefix("pragma_") in _PRAGMAS_PLAIN | _PRAGMAS_ABOUT
+        return table not in self._closed_modules

@@ -1,0 +1,221 @@
+"""The databases of this server, each in its own pool of child processes: ask one, or ask what it holds."""
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Self
+
+from pydantic_core import to_json
+
+from backends import Health, Provider
+from backends.sql import catalogue
+from backends.sql.plan import in_words
+from backends.sql.pool import Params, Pool
+from backends.sql.refusals import nothing_to_run, refusal
+from backends.sql.results import Plan, Rows, TableDetail, Tables
+from config import SqlSettings
+from errors import TooMuch, Unavailable, Unknown, did_you_mean, quote
+
+OLDEST_SQLITE = (3, 37, 0)  # pragma_table_list and STRICT tables
+REPORT_SECONDS = 1.0
+_64_BITS = 2**63
+
+Report = Callable[[float, float], Awaitable[None]]
+
+
+class Databases:
+    """Read-only SQL over the configured databases; the first of them is the default one."""
+
+    def __init__(self, settings: SqlSettings) -> None:
+        self._settings = settings
+        self._pools: dict[str, Pool] = {}
+
+    async def __aenter__(self) -> Self:
+        paths = self._settings.databases
+        self._pools = {
+            name: Pool(name, path, self._settings, [other for other in paths if other != name])
+            for name, path in paths.items()
+        }
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pools, self._pools = self._pools, {}
+        await asyncio.gather(*(pool.close() for pool in pools.values()))
+
+    @property
+    def max_rows(self) -> int:
+        return self._settings.max_rows
+
+    async def query(
+        self,
+        sql: str,
+        params: Params | None = None,
+        limit: int = 100,
+        offset: int = 0,
+        database: str | None = None,
+        report: Report | None = None,
+    ) -> Rows:
+        """One page of a statement's rows.
+
+        Args:
+            sql: One statement that reads.
+            params: Values for ?1 in order, or for :name by name.
+            limit: Most rows of this page.
+            offset: Rows before this page.
+            database: Its name; the default one if None.
+            report: Told the seconds gone and the seconds there are, once a second.
+
+        Raises:
+            Refusal: The statement is refused, wrong, too much, or its database is not to be had.
+        """
+        if limit > self.max_rows:
+            raise TooMuch(f"limit is at most {self.max_rows} rows; ask for the next ones with offset.")
+        pool = self._pool(database)
+        reply = await self._ask(pool, sql, _checked(params), limit, offset, report)
+        return self._rows(reply, offset)
+
+    async def list_tables(self, database: str | None = None) -> Tables:
+        pool = self._pool(database)
+        others = tuple(name for name in self._pools if name != pool.name)
+        return Tables(database=pool.name, tables=tuple(await catalogue.tables(pool)), other_databases=others)
+
+    async def describe_table(self, table: str, database: str | None = None) -> TableDetail:
+        return await catalogue.describe(self._pool(database), table)
+
+    async def explain(self, sql: str, params: Params | None = None, database: str | None = None) -> Plan:
+        """How the statement would run; it is not run."""
+        pool = self._pool(database)
+        reply = await self._ask(pool, f"EXPLAIN QUERY PLAN {sql}", _checked(params), self.max_rows)
+        steps, scans, sorts = in_words(str(row[3]) for row in reply["rows"])
+        return Plan(steps=tuple(steps), scans=tuple(scans), sorts=sorts)
+
+    async def health(self, probe: bool = False) -> Health:
+        """Each database by name; `probe` opens and asks it."""
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            return Health(
+                state="unavailable",
+                summary=f"SQLite {sqlite3.sqlite_version} is too old.",
+                mend="Run on a Python with SQLite 3.37 or newer.",
+            )
+        providers = await asyncio.gather(*(pool.provider(probe) for pool in self._pools.values()))
+        wrong = [provider for provider in providers if provider.state in ("failing", "missing")]
+        noted = [provider for provider in providers if provider not in wrong and provider.note]
+        if not wrong:
+            told = "".join(f" {quote(p.name)}: {p.note}." for p in noted)
+            return Health(state="ready", summary=_listed(providers) + told, providers=tuple(providers))
+        return Health(
+            state="degraded" if len(wrong) < len(providers) else "unavailable",
+            summary=" ".join(f"The database {quote(p.name)} {p.note}." for p in wrong),
+            mend="Correct the SQL databases setting or the files it names.",
+            providers=tuple(providers),
+        )
+
+    def completers(self) -> dict[str, Callable[[str, Mapping[str, str]], Awaitable[list[str]]]]:
+        return {"database": self._complete_database, "table": self._complete_table}
+
+    async def _complete_database(self, typed: str, given: Mapping[str, str]) -> list[str]:
+        return [name for name in self._pools if name.casefold().startswith(typed.casefold())]
+
+    async def _complete_table(self, typed: str, given: Mapping[str, str]) -> list[str]:
+        try:
+            known = await catalogue.names(self._pool(given.get("database")))
+        except (Unknown, Unavailable):
+            return []
+        return [name for name in known if name.casefold().startswith(typed.casefold())]
+
+    def _pool(self, database: str | None) -> Pool:
+        if not database:
+            return next(iter(self._pools.values()))
+        if database not in self._pools:
+            raise Unknown(
+                f"There is no database {quote(database)}.{did_you_mean(database, self._pools)} "
+                f"There are: {', '.join(map(quote, self._pools))}."
+            )
+        return self._pools[database]
+
+    async def _ask(
+        self, pool: Pool, sql: str, params: Params, limit: int, offset: int = 0, report: Report | None = None
+    ) -> dict[str, Any]:
+        asking = pool.ask(sql, params, limit, offset)
+        reply = await (_reported(asking, report, self._settings.timeout) if report else asking)
+        if "failed" in reply:
+            known = await catalogue.names(pool) if reply["message"].startswith("no such") else {}
+            raise refusal(reply, sql, self._settings.timeout, known)
+        if reply["columns"] is None:
+            raise nothing_to_run()
+        return reply
+
+    def _rows(self, reply: dict[str, Any], offset: int) -> Rows:
+        rows = reply["rows"]
+        cut_at_bytes = reply["cut"] == "bytes"
+        most = self._settings.max_bytes
+        # Marshalled they fitted; a control character is six times as long in JSON, most else about as long.
+        if reply["size"] * 6 > most and len(to_json(rows)) > most:
+            rows, cut_at_bytes = self._fitting(rows), True
+        if cut_at_bytes and not rows:
+            raise TooMuch(
+                f"One row alone is over the {most:,} bytes a result may hold. "
+                "Select fewer columns, or parts of them with substr()."
+            )
+        notices = []
+        if cut_at_bytes:
+            notices.append(f"Cut at {most:,} bytes; ask for the rest with next_offset.")
+        if reply["long_integers"]:
+            columns = ", ".join(map(quote, reply["long_integers"]))
+            notices.append(f"Integers beyond 2^53 are given as text, in {columns}.")
+        if reply.get("replaced"):
+            notices.append("Some text is not UTF-8: what could not be read is shown as �.")
+        truncated = bool(reply["cut"]) or cut_at_bytes
+        return Rows.model_construct(
+            columns=tuple(reply["columns"]),
+            types=tuple(reply["types"]),
+            rows=rows,
+            row_count=len(rows),
+            truncated=truncated,
+            next_offset=offset + len(rows) if truncated else None,
+            elapsed_ms=round(reply["seconds"] * 1000, 2),
+            notices=tuple(notices),
+        )
+
+    def _fitting(self, rows: list[Any]) -> list[Any]:
+        room = self._settings.max_bytes
+        for index, row in enumerate(rows):
+            room -= len(to_json(row)) + 1
+            if room < 0:
+                return rows[:index]
+        return rows
+
+
+def _listed(providers: list[Provider]) -> str:
+    return f"Databases: {', '.join(provider.name for provider in providers)}."
+
+
+def _checked(params: Params | None) -> Params:
+    """Values SQLite can bind, as plain types.
+
+    Raises:
+        Unknown: One of them is a list or an object, or an integer over 64 bits.
+    """
+    if params is None:
+        return ()
+    named = params.items() if isinstance(params, Mapping) else enumerate(params, 1)
+    for name, value in named:
+        if not isinstance(value, str | int | float | None):
+            raise Unknown(
+                f"Parameter {name} is a list or an object; SQL takes text, numbers, true, false and null."
+            )
+        if isinstance(value, int) and not -_64_BITS <= value < _64_BITS:
+            raise Unknown(f"Parameter {name} is an integer of more than 64 bits; pass it as text.")
+    return dict(params) if isinstance(params, Mapping) else list(params)
+
+
+async def _reported(asking: Any, report: Report, seconds: float) -> Any:
+    task = asyncio.ensure_future(asking)
+    gone = 0.0
+    try:
+        while not (await asyncio.wait({task}, timeout=REPORT_SECONDS))[0]:
+            gone += REPORT_SECONDS
+            await report(gone, seconds)
+        return task.result()
+    finally:
+        task.cancel()

@@ -1,0 +1,188 @@
+"""One database: its children, at most so many, started when they are first needed."""
+
+import asyncio
+import sqlite3
+import stat
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from backends import Provider
+from backends.sql.worker import Killed, Overstayed, Worker
+from config import SqlSettings
+from errors import TooMuch, Unavailable, quote
+
+Params = Sequence[Any] | Mapping[str, Any]
+
+_IMMUTABLE = (
+    "Its directory cannot be written, so it is open as immutable: changes made elsewhere show once the file "
+    "itself has changed"
+)
+# SQLite's primary result codes that speak of the file, not of the statement.
+_TROUBLE = {
+    sqlite3.SQLITE_BUSY: "is locked by a program that is writing to it; try again in a moment",
+    sqlite3.SQLITE_LOCKED: "is locked by a program that is writing to it; try again in a moment",
+    sqlite3.SQLITE_CORRUPT: "is damaged; whoever runs this server has to restore it",
+    sqlite3.SQLITE_NOTADB: "is not a SQLite database; whoever runs this server has to correct that",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened; whoever runs this server has to look at its permissions",
+    sqlite3.SQLITE_PERM: "cannot be opened; whoever runs this server has to look at its permissions",
+    sqlite3.SQLITE_READONLY: "was left in the middle of a write; a program that writes has to open it once",
+    sqlite3.SQLITE_IOERR: "could not be read from its disk; try again in a moment",
+}
+_MISSING = "is not there; whoever runs this server has to put the file in its place"
+
+
+class Pool:
+    def __init__(self, name: str, path: Path, settings: SqlSettings, others: Sequence[str]) -> None:
+        self.name, self.immutable = name, False
+        self._path, self._settings, self._others = path, settings, others
+        self._free = asyncio.Semaphore(settings.connections)
+        self._idle: list[Worker] = []
+        self._workers: set[Worker] = set()
+        self._endings: set[asyncio.Task[None]] = set()
+        self._opened: tuple[int, ...] = ()
+        self._trouble = ""
+
+    async def close(self) -> None:
+        for worker in tuple(self._workers):
+            self._end(worker)
+        await asyncio.gather(*self._endings)
+
+    async def ask(
+        self,
+        sql: str,
+        params: Params = (),
+        limit: int = 10_000,
+        offset: int = 0,
+        seconds: float | None = None,
+    ) -> dict[str, Any]:
+        """Run one statement in a child: its reply, or `failed` with what went wrong there.
+
+        Raises:
+            Unavailable: The database cannot be read now.
+            TooMuch: As many statements as may run at once have been running for all this time.
+        """
+        seconds = seconds or self._settings.timeout
+        ask = {
+            "sql": sql,
+            "params": params,
+            "limit": limit,
+            "offset": offset,
+            "seconds": seconds,
+            "bytes": self._settings.max_bytes,
+        }
+        try:
+            async with asyncio.timeout(seconds):
+                await self._free.acquire()
+        except TimeoutError as error:
+            raise TooMuch(
+                f"{self._settings.connections} queries run on the database {quote(self.name)} already; "
+                "try again in a moment."
+            ) from error
+        try:
+            return await self._run(await self._worker(), ask)
+        finally:
+            self._free.release()
+
+    async def _run(self, worker: Worker, ask: dict[str, Any]) -> dict[str, Any]:
+        reply: dict[str, Any] = {}
+        try:
+            reply = await worker.ask(ask)
+        except Overstayed:
+            return {"failed": "Overstayed", "late": True, "code": 0, "message": "", "denied": None}
+        except Killed:
+            return {"failed": "MemoryError", "late": False, "code": 0, "message": "", "denied": None}
+        finally:
+            # A plain SQLITE_READONLY is the statement's: it tried to write.
+            code = reply.get("code", 0)
+            of_the_file = code != sqlite3.SQLITE_READONLY and code & 0xFF in _TROUBLE
+            if not reply or reply.get("swollen") or of_the_file:
+                self._end(worker)
+            else:
+                self._idle.append(worker)
+        if of_the_file:
+            raise self._unavailable(code & 0xFF)
+        self._trouble = ""
+        return reply
+
+    async def _worker(self) -> Worker:
+        identity = self._identity()
+        if identity != self._opened:  # another file has taken the name, or an immutable one was rewritten
+            for worker in self._idle:
+                self._end(worker)
+            self._idle.clear()
+            self._opened, self.immutable = identity, False
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.alive:
+                return worker
+            self._end(worker)
+        return await self._start()
+
+    async def _start(self) -> Worker:
+        uri = self._path.as_uri() + ("?immutable=1" if self.immutable else "?mode=ro")
+        worker = await Worker.start(uri, self._settings.max_memory)
+        self._workers.add(worker)
+        try:
+            hello = await worker.hello()
+        except BaseException:
+            self._end(worker)
+            raise
+        if "ready" in hello:
+            return worker
+        self._end(worker)
+        code = hello["code"] & 0xFF
+        # To read a WAL database SQLite writes beside it; where it cannot, it must be told that nobody does.
+        if (
+            code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+            and self._is_wal()
+            and not self.immutable
+        ):
+            self.immutable = True
+            self._opened = self._identity()
+            return await self._start()
+        raise self._unavailable(code)
+
+    def _end(self, worker: Worker) -> None:
+        worker.kill()
+        self._workers.discard(worker)
+        ending = asyncio.get_running_loop().create_task(worker.gone())
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
+
+    def _identity(self) -> tuple[int, ...]:
+        try:
+            found = self._path.stat()
+        except OSError as error:
+            raise self._unavailable(None) from error
+        if not stat.S_ISREG(found.st_mode):
+            raise self._unavailable(sqlite3.SQLITE_NOTADB)
+        changes = (found.st_mtime_ns, found.st_size) if self.immutable else ()
+        return (found.st_dev, found.st_ino, *changes)
+
+    def _is_wal(self) -> bool:
+        try:
+            with self._path.open("rb") as file:
+                return file.read(20)[18:] == b"\2\2"
+        except OSError:
+            return False
+
+    def _unavailable(self, code: int | None) -> Unavailable:
+        self._trouble = _MISSING if code is None else _TROUBLE.get(code, "cannot be read")
+        others = ", ".join(map(quote, self._others))
+        serving = f" Other databases: {others}." if others else ""
+        return Unavailable(f"The database {quote(self.name)} {self._trouble}.{serving}")
+
+    async def provider(self, probe: bool) -> Provider:
+        """How this database is: from what is known and a look at the file, or by asking it."""
+        try:
+            self._identity()
+            if probe:
+                await self.ask("SELECT count(*) FROM sqlite_schema", seconds=3)
+        except (Unavailable, TooMuch):
+            state = "missing" if self._trouble == _MISSING else "failing"
+            return Provider(name=self.name, state=state, note=self._trouble)
+        if self._trouble:
+            return Provider(name=self.name, state="failing", note=self._trouble)
+        note = _IMMUTABLE if self.immutable else ""
+        return Provider(name=self.name, state="ready" if self._opened else "untried", note=note)

@@ -1,0 +1,109 @@
+"""The parent's side of a child process: start it, ask it, kill it."""
+
+import asyncio
+import marshal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Self
+
+START_SECONDS = 20.0  # it takes 0.03; a machine that is starting up may need longer
+GRACE_SECONDS = 0.25  # a statement past its time ends itself at the next check, or is killed after this
+_REPLY_BUFFER = 1 << 20
+
+# The packages are named without running their __init__, which would import pydantic (0.1 s a start).
+_LAUNCH = """
+import sys
+for name in ("backends", "backends.sql"):
+    package = sys.modules[name] = type(sys)(name)
+    package.__path__ = [sys.argv[1] + "/" + name.replace(".", "/")]
+from backends.sql.child import serve
+serve(*sys.argv[2:])
+"""
+_APPLICATION = str(Path(__file__).resolve().parents[2])
+
+
+class Overstayed(Exception):
+    """A child was killed because its statement went on past its time."""
+
+
+class Killed(Exception):
+    """A child was ended by the kernel: a limit on memory or processor time, or a crash inside SQLite."""
+
+
+class Worker:
+    """One child with one open database. Not to be asked twice at once."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    @classmethod
+    async def start(cls, uri: str, memory_bytes: int) -> Self:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-I", "-S", *(("-B",) if sys.dont_write_bytecode else ()), "-c", _LAUNCH),
+            *(_APPLICATION, uri, str(memory_bytes)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            limit=_REPLY_BUFFER,
+            cwd=Path(_APPLICATION).anchor,
+            start_new_session=True,  # a Ctrl-C at the terminal is the server's to handle
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        )
+        return cls(process)
+
+    async def hello(self) -> dict[str, Any]:
+        """The child's first words: whether the database is open."""
+        return await self._exchange(None, START_SECONDS)
+
+    async def ask(self, ask: dict[str, Any]) -> dict[str, Any]:
+        """Run one statement. Whatever ends the wait for it, a cancelled call too, ends the child."""
+        reply = await self._exchange(ask, ask["seconds"] + GRACE_SECONDS)
+        pieces = reply.pop("pieces", ())
+        reply["rows"] = [row for piece in pieces for row in marshal.loads(piece)]  # noqa: S302 - our own child's
+        return reply
+
+    async def _exchange(self, ask: dict[str, Any] | None, seconds: float) -> dict[str, Any]:
+        answered = False
+        try:
+            async with asyncio.timeout(seconds):
+                if ask is not None:
+                    self._send(marshal.dumps(ask))
+                reply = await self._receive()
+            answered = True
+        except TimeoutError as error:
+            raise Overstayed from error
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            code = await self._process.wait()
+            if code < 0:
+                raise Killed from error
+            raise RuntimeError(f"the SQL process ended with status {code}") from error  # its log is on stderr
+        finally:
+            if not answered:
+                self.kill()
+        return reply
+
+    def _send(self, body: bytes) -> None:
+        assert self._process.stdin is not None  # noqa: S101 - asked for as a pipe
+        self._process.stdin.write(len(body).to_bytes(4, "big") + body)
+
+    async def _receive(self) -> dict[str, Any]:
+        source = self._process.stdout
+        assert source is not None  # noqa: S101 - asked for as a pipe
+        length = int.from_bytes(await source.readexactly(4), "big")
+        reply: dict[str, Any] = marshal.loads(await source.readexactly(length))  # noqa: S302 - our own child
+        return reply
+
+    @property
+    def alive(self) -> bool:
+        return self._process.returncode is None
+
+    def kill(self) -> None:
+        if self.alive:
+            self._process.kill()
+
+    async def gone(self) -> None:
+        """Wait until the process has been reaped and its pipes are closed."""
+        assert self._process.stdin is not None  # noqa: S101 - asked for as a pipe
+        self._process.stdin.close()
+        await self._process.wait()
