@@ -123,7 +123,7 @@ async def test_every_trouble_is_refused_in_time_and_in_words(
         start = time.monotonic()
         with pytest.raises(Unavailable) as caught:
             await ask(service)
-        assert time.monotonic() - start < TIMEOUT_S + 0.3
+        assert time.monotonic() - start < TIMEOUT_S + 1
         assert str(caught.value) == f"The echo {words}. Shouting still works."
         assert caught.value.__cause__ is not None
         assert len(app.seen) == attempts

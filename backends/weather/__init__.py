@@ -1,22 +1,5 @@
-"""weather: not built yet."""
+"""Weather: places found offline, what Open-Meteo knows of them, and the US alerts."""
 
-from typing import Any, Self
+from backends.weather.service import Weather
 
-from backends import Health
-from config import WeatherSettings
-
-
-class Weather:
-    def __init__(self, settings: WeatherSettings) -> None:
-        self._settings = settings
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None: ...
-
-    async def health(self, probe: bool = False) -> Health:
-        return Health(state="unavailable", summary="Not built yet.")
-
-    def completers(self) -> dict[str, Any]:
-        return {}
+__all__ = ["Weather"]

@@ -1,0 +1,238 @@
+"""Which place is meant: a name with what stands after its commas, or coordinates. Offline.
+
+An unknown qualifier is refused and never ignored, so "Paris, Texas" is never answered with France.
+"""
+
+import asyncio
+import re
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self, TypeVar
+
+from backends.weather.gazetteer import WELL_KNOWN, City, Gazetteer
+from backends.weather.names import normalise
+from backends.weather.regions import Area
+from errors import Unknown, did_you_mean, quote
+
+T = TypeVar("T")
+
+LONGEST = 120  # characters; the longest name in the database with region and country has 81
+COMMAS = re.compile("[,，、،;]")
+NUMBER = r"([+-]?[0-9]{1,3}(?:\.[0-9]{1,20})?)\s*°?\s*"
+POINT = re.compile(rf"\s*{NUMBER}([NS]?)\s*[,; ]\s*{NUMBER}([EW]?)\s*", re.IGNORECASE)
+NEAR_KM = 50  # within this a point is called by its nearest city
+
+
+class NoDatabase(Exception):
+    """There is no usable database of places."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What was asked for: a point, or a name and its qualifiers."""
+
+    text: str
+    name: str = ""
+    qualifiers: tuple[str, ...] = ()
+    point: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The cities a question may mean, likeliest first."""
+
+    cities: tuple[City, ...] = ()
+    exact: bool = True  # else the name is none of theirs, only near one
+    sure: bool = True  # else someone who knows more places should be asked first
+    areas: tuple[frozenset[Area], ...] = ()  # what each qualifier may mean
+    elsewhere: tuple[City, ...] = ()  # the same name outside the areas
+
+
+def read(text: str, country: str | None = None) -> Question:
+    """Take a place apart as it was typed.
+
+    Raises:
+        Unknown: There is nothing to look for, or a point is not on Earth.
+    """
+    if match := POINT.fullmatch(text[:LONGEST]):
+        return Question(text, point=_point(text, *match.groups()))
+    name, *qualifiers = (part.strip() for part in (*COMMAS.split(text), country or ""))
+    if len(text) > LONGEST or "\ud800" <= max(text, default="") <= "\udfff":
+        raise Unknown(f"No place is called {quote(text)}. Send a name such as 'Lima, Peru'.")
+    if not normalise(name):
+        raise Unknown(f"{quote(text)} names no place. Send a name such as 'Lima, Peru', or '48.85,2.35'.")
+    return Question(text, name, tuple(part for part in qualifiers if part))
+
+
+def _point(text: str, latitude: str, north: str, longitude: str, east: str) -> tuple[float, float]:
+    y = float(latitude) * (-1 if north.upper() == "S" else 1)
+    x = float(longitude) * (-1 if east.upper() == "W" else 1)
+    if abs(y) > 90 or abs(x) > 180:
+        raise Unknown(
+            f"{quote(text)} is not on Earth: latitude comes first and goes from -90 to 90, "
+            "longitude from -180 to 180."
+        )
+    return y, x
+
+
+class Places:
+    """The offline list, asked in one thread of its own.
+
+    Args:
+        path: The database file; when it is missing every question raises NoDatabase.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._gazetteer: Gazetteer | None = None
+
+    async def __aenter__(self) -> Self:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="places")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._gazetteer is not None:
+            self._thread.submit(self._gazetteer.close)
+            self._gazetteer = None
+        self._thread.shutdown()  # what it does takes milliseconds
+
+    async def size(self) -> int:
+        """How many cities it has."""
+        return await self._ask(lambda gazetteer: gazetteer.size)
+
+    async def find(self, question: Question) -> Found:
+        """The cities that a name and its qualifiers may mean.
+
+        Raises:
+            Unknown: A qualifier is neither a country nor a region.
+            NoDatabase: There is nothing to look in.
+        """
+        return await self._ask(lambda gazetteer: _find(gazetteer, question))
+
+    async def at(self, latitude: float, longitude: float) -> City:
+        """A point, called by the nearest city if one is near."""
+        name, timezone = f"{latitude:.4f}, {longitude:.4f}", ""
+        try:
+            nearest = await self._ask(lambda gazetteer: gazetteer.nearest(latitude, longitude))
+        except NoDatabase:
+            nearest = None
+        if nearest:
+            city, away = nearest
+            timezone = city.timezone
+            if away <= NEAR_KM:
+                name = f"{away:.0f} km from {city}" if away >= 1 else f"near {city}"
+        return City(name, "", "", "", "", latitude, longitude, timezone, 0)
+
+    async def placed(self, cities: Sequence[City]) -> tuple[City, ...]:
+        """The same cities with the codes of their regions, which a geocoder only names."""
+        return await self._ask(lambda gazetteer: tuple(_placed(gazetteer, city) for city in cities))
+
+    async def complete(self, typed: str, most: int = 20) -> list[str]:
+        """Places that begin as typed, in the form in which they can be sent back."""
+        return await self._ask(lambda gazetteer: _complete(gazetteer, typed[:LONGEST], most))
+
+    async def _ask(self, question: Callable[[Gazetteer], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._asked, question)
+
+    def _asked(self, question: Callable[[Gazetteer], T]) -> T:
+        try:
+            if self._gazetteer is None:
+                self._gazetteer = Gazetteer(self._path)
+            return question(self._gazetteer)
+        except sqlite3.Error as error:
+            raise NoDatabase from error
+
+
+def _find(gazetteer: Gazetteer, question: Question) -> Found:
+    areas = tuple(_areas(gazetteer, qualifier) for qualifier in question.qualifiers)
+
+    def inside(city: City) -> bool:
+        return all(city.within(area) for area in areas)
+
+    cities = gazetteer.exact(question.name, inside)
+    if not areas and not (cities and cities[0].population >= WELL_KNOWN):
+        _refuse_area(gazetteer, question.name, cities)
+    if cities:
+        return Found(tuple(cities), areas=areas)
+    if not areas and (found := _without_comma(gazetteer, question.name)):
+        return found
+    elsewhere = gazetteer.exact(question.name, _anywhere)[:3] if areas else []
+    if elsewhere:  # the name is right and the place is not there, which no other spelling mends
+        return Found(sure=False, areas=areas, elsewhere=tuple(elsewhere))
+    norm = normalise(question.name)
+    # Two letters begin too many names, two ideographs are a name.
+    near = gazetteer.beginning(norm, inside) if len(norm) > 2 or not norm.isascii() else []
+    if not near or near[0].population < WELL_KNOWN:
+        near += [city for city in gazetteer.misspelt(norm, inside) if city not in near]
+        near.sort(key=lambda city: city.population < WELL_KNOWN)
+    sure = bool(near) and near[0].population >= WELL_KNOWN
+    return Found(tuple(near), exact=False, sure=sure, areas=areas)
+
+
+def _anywhere(_: City) -> bool:
+    return True
+
+
+def _areas(gazetteer: Gazetteer, qualifier: str) -> frozenset[Area]:
+    if not (areas := gazetteer.regions.areas(qualifier)):
+        near = did_you_mean(qualifier, gazetteer.regions.names)
+        raise Unknown(
+            f"{quote(qualifier)} is no country or region I know, so the place is not guessed.{near} "
+            "weather_find_place with the name alone lists where it is."
+        )
+    return areas
+
+
+def _refuse_area(gazetteer: Gazetteer, name: str, cities: Sequence[City]) -> None:
+    """Refuse a country or region, unless a city in it has the name too; a short one may be a code."""
+    areas = gazetteer.regions.areas(name) if len(name) > 3 else frozenset()
+    if any(city.within(areas) for city in cities):
+        return
+    if largest := gazetteer.largest_in(areas):
+        raise Unknown(
+            f"{quote(name)} is a country or region; name a place in it, such as {quote(str(largest))}."
+        )
+
+
+def _without_comma(gazetteer: Gazetteer, name: str) -> Found | None:
+    """ "Paris Texas" or "London UK": the last words taken for a qualifier, if they are one."""
+    words = name.split()
+    for cut in range(len(words) - 1, max(0, len(words) - 4), -1):
+        areas = gazetteer.regions.areas(" ".join(words[cut:]))
+        cities = gazetteer.exact(" ".join(words[:cut]), _anywhere) if areas else []
+        if cities := [city for city in cities if city.within(areas)]:
+            return Found(tuple(cities), areas=(areas,))
+    return None
+
+
+def _placed(gazetteer: Gazetteer, city: City) -> City:
+    codes = [code for country, code in gazetteer.regions.areas(city.region) if country == city.country_code]
+    return replace(city, region_code=max(codes, default=""))
+
+
+def _complete(gazetteer: Gazetteer, typed: str, most: int) -> list[str]:
+    name, *qualifiers = (part.strip() for part in typed.split(","))
+    if normalise(name):
+        tail = normalise(" ".join(qualifiers))
+
+        def inside(city: City) -> bool:
+            return tail in normalise(f"{city.region} {city.country}")
+
+        # A city's own name is in Latin letters; what is typed in others can only begin another one.
+        cities = gazetteer.beginning(name, inside, main_only=normalise(name).isascii())
+    else:
+        cities = gazetteer.largest(most)
+    seen: set[tuple[str, str]] = set()
+    shown: list[str] = []
+    for city in cities[:most]:
+        short = f"{city.name}, {city.country}"
+        # The largest of its name in its country needs no region, unless that is what is being typed.
+        plain = (city.name, city.country) not in seen and (
+            not qualifiers or short.casefold().startswith(typed.casefold())
+        )
+        seen.add((city.name, city.country))
+        shown.append(short if plain else str(city))
+    return list(dict.fromkeys(shown))
