@@ -13,6 +13,8 @@ if __name__ == "__main__":
     wire.claim()
 # FastMCP reads ./.env of whatever directory a client starts us in; ours is named by ALMANAC_ENV_FILE.
 os.environ.setdefault("FASTMCP_ENV_FILE", os.devnull)
+# Its own log handler prints every local variable of a traceback, callers' arguments among them; see logs.py.
+os.environ.setdefault("FASTMCP_LOG_ENABLED", "false")
 
 import argparse
 import contextlib

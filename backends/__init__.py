@@ -14,8 +14,7 @@ def _compact(schema: dict[str, Any]) -> None:
     schema.pop("description", None)
     for field in schema.get("properties", {}).values():
         field.pop("title", None)
-        if field.get("default", ...) is None:
-            del field["default"]
+        field.pop("default", None)
         options = field.get("anyOf", [])
         if len(options) == 2 and options[1] == {"type": "null"} and set(options[0]) == {"type"}:
             del field["anyOf"]

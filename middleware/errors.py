@@ -25,6 +25,14 @@ log = structlog.get_logger("almanac")
 class Errors(Middleware):
     """Turns every failure of a call, a read or a prompt into its one line."""
 
+    async def on_request(
+        self, context: MiddlewareContext[mt.Request[Any, Any]], call_next: CallNext[Any, Any]
+    ) -> Any:
+        # Completion has no hook of its own, and the handshake era sends its exceptions out as they are.
+        if context.method != "completion/complete":
+            return await call_next(context)
+        return await self._guard("completion", context, call_next)
+
     async def on_call_tool(
         self, context: MiddlewareContext[mt.CallToolRequestParams], call_next: CallNext[Any, ToolResult]
     ) -> ToolResult:
