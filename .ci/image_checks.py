@@ -15,6 +15,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -146,16 +147,21 @@ def until_it_answers(box: subprocess.Popen[bytes]) -> float:
 @contextlib.contextmanager
 def service(image: Image) -> Iterator[int]:
     """The image started without arguments, until it answers; then SIGTERM must end it."""
-    box = image.serve(stdin=subprocess.DEVNULL)
-    try:
-        until_it_answers(box)
-        process = first_process(box)
-        yield process
-        os.kill(process, signal.SIGTERM)
-        ended(box, "SIGTERM ends the service")
-    finally:
-        box.kill()
-        box.wait()
+    with tempfile.TemporaryFile("w+") as log:
+        box = image.serve(stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            until_it_answers(box)
+            process = first_process(box)
+            yield process
+            os.kill(process, signal.SIGTERM)
+            ended(box, "SIGTERM ends the service")
+        except BaseException:
+            log.seek(0)
+            print(log.read()[-5000:])
+            raise
+        finally:
+            box.kill()
+            box.wait()
 
 
 def examine_service(image: Image, process: int) -> None:
@@ -171,9 +177,13 @@ def examine_service(image: Image, process: int) -> None:
     check(asked.returncode == 0, "the image's own health check passes", asked.stderr)
 
 
+async def _unheard(_: object) -> None:
+    """The messages to the client are its tests' business."""
+
+
 async def examine_sessions() -> None:
     for era in ("auto", "legacy"):
-        async with Client("http://127.0.0.1:8000/mcp", mode=era) as client:
+        async with Client("http://127.0.0.1:8000/mcp", mode=era, log_handler=_unheard) as client:
             tools = await client.list_tools()
             check(len(tools) == TOOLS, f"{TOOLS} tools ({era})", [tool.name for tool in tools])
             largest = await client.call_tool(
