@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+from backends.sql.connection import quoted
 from backends.sql.pool import Pool
 from backends.sql.results import Column, TableDetail, TableEntry
 from backends.sql.rows import Row
@@ -30,11 +31,6 @@ SELECT id, "table", "from", coalesce("to", '') FROM pragma_foreign_key_list(?) O
 _NAMES = """
 SELECT list.name, info.name FROM pragma_table_list AS list, pragma_table_xinfo(list.name) AS info
 WHERE list.schema = 'main' AND list.type <> 'shadow' AND info.hidden <> 1"""
-
-
-def quoted(name: str) -> str:
-    """A name as SQL, whatever is in it."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 async def _rows(pool: Pool, sql: str, params: Sequence[Any] = ()) -> list[Any]:

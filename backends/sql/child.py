@@ -45,7 +45,13 @@ def answer(connection: ReadOnlyConnection, ask: dict[str, Any]) -> dict[str, Any
     connection.denied = None
     connection.deadline = time.monotonic() + ask["seconds"]
     try:
-        return read_page(connection, ask)
+        try:
+            return read_page(connection, ask)
+        except sqlite3.DatabaseError:
+            if connection.denied is None or not connection.learn_schema():
+                raise
+            connection.denied = None
+            return read_page(connection, ask)
     # Warning is the driver's for a second statement, ValueError and OverflowError for text and integers
     # that SQLite has no form for.
     except (sqlite3.Error, sqlite3.Warning, MemoryError, ValueError, OverflowError) as error:

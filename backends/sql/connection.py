@@ -5,6 +5,7 @@ name, limits, and a deadline. It runs in the child process (child.py) and import
 only, because every import is paid for at each start of a child.
 """
 
+import contextlib
 import sqlite3
 import sys
 import time
@@ -37,6 +38,7 @@ _FUNCTIONS = """
     typeof unhex unicode unistr unistr_quote unixepoch unlikely upper zeroblob"""
 FUNCTIONS = frozenset(_FUNCTIONS.split())
 _PRAGMAS_ABOUT, _PRAGMAS_PLAIN = frozenset(_ABOUT.split()), frozenset(_PLAIN.split())
+_PRAGMAS = _PRAGMAS_ABOUT | _PRAGMAS_PLAIN
 
 _LIMITS = {
     sqlite3.SQLITE_LIMIT_LENGTH: CELL_BYTES,
@@ -46,6 +48,11 @@ _LIMITS = {
 }
 _DEFENSIVE = 1010  # sqlite3.SQLITE_DBCONFIG_DEFENSIVE, which the module has since Python 3.12
 _OPCODES_BETWEEN_CHECKS = 2_000  # about 0.1 ms of work; a check costs 0.1 µs
+
+
+def quoted(name: str) -> str:
+    """A name as SQL, whatever is in it."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 class ReadOnlyConnection(sqlite3.Connection):
@@ -71,21 +78,44 @@ class ReadOnlyConnection(sqlite3.Connection):
             f"hard_heap_limit={memory_bytes}",  # the process's, which serves one statement at a time
         ):
             self.execute(f"PRAGMA {pragma}")
-        # The first read of the file: it fails here, or the database works.
-        tables = {name for (name,) in self.execute("SELECT name FROM sqlite_schema")}
-        modules = {name for (name,) in self.execute("SELECT name FROM pragma_module_list")}
-        self._closed_modules = frozenset(modules - tables - _MODULES)
+        self.execute(
+            "SELECT count(*) FROM sqlite_schema"
+        ).fetchone()  # reads the file: it fails here, or works
         for limit, value in _LIMITS.items():
             self.setlimit(limit, value)
         if sys.version_info >= (3, 12):
             self.setconfig(_DEFENSIVE, True)
         self.set_progress_handler(self._overdue, _OPCODES_BETWEEN_CHECKS)
-        self.set_authorizer(self._authorize)  # last: it refuses the pragmas above
+        self._schema_version = -1
+        self.learn_schema()
+
+    def learn_schema(self) -> bool:
+        """Connect the virtual tables, unless that is done; whether it was necessary.
+
+        To connect, all of them ask the authorizer for UPDATE of the schema, and rtree for INSERT and DELETE
+        besides. So they connect before it is set, and again when another program has changed the schema.
+        """
+        (version,) = self.execute("PRAGMA schema_version").fetchone()
+        if version == self._schema_version:
+            return False
+        self.set_authorizer(None)
+        try:
+            modules = {name for (name,) in self.execute("SELECT name FROM pragma_module_list")}
+            tables = dict(self.execute("SELECT name, rootpage FROM sqlite_schema WHERE type = 'table'"))
+            virtual = [name for name, page in tables.items() if page == 0]
+            for name in (*virtual, *_MODULES, *(f"pragma_{pragma}" for pragma in _PRAGMAS)):
+                with contextlib.suppress(sqlite3.Error):  # its module is not in this build: not ours to mend
+                    self.execute(f"SELECT 1 FROM {quoted(name)} LIMIT 0")  # noqa: S608 - quoted
+            self._closed_modules = frozenset(modules - tables.keys() - _MODULES)
+            self._schema_version = version
+        finally:
+            self.set_authorizer(self._authorize)
+        return True
 
     def _overdue(self) -> bool:
         return time.monotonic() > self.deadline
 
-    def _authorize(self, action: int, one: str | None, two: str | None, schema: str | None, _: object) -> int:
+    def _authorize(self, action: int, one: str | None, two: str | None, *_: str | None) -> int:
         match action:
             case sqlite3.SQLITE_SELECT | sqlite3.SQLITE_RECURSIVE:
                 allowed = True
@@ -95,10 +125,6 @@ class ReadOnlyConnection(sqlite3.Connection):
                 allowed = (two or "").lower() in FUNCTIONS
             case sqlite3.SQLITE_PRAGMA:
                 allowed = (one or "").lower() in (_PRAGMAS_PLAIN if two is None else _PRAGMAS_ABOUT)
-            case sqlite3.SQLITE_UPDATE:
-                # Every virtual table asks this when it connects, and writes nothing. A real UPDATE of the
-                # schema is stopped before the authorizer is asked, and by mode=ro and query_only after it.
-                allowed = one == "sqlite_master" and schema == "main"
             case _:
                 allowed = False
         if not allowed and self.denied is None:
@@ -107,5 +133,5 @@ class ReadOnlyConnection(sqlite3.Connection):
 
     def _may_read(self, table: str) -> bool:
         if table.startswith("pragma_"):
-            return table.removeprefix("pragma_") in _PRAGMAS_PLAIN | _PRAGMAS_ABOUT
+            return table.removeprefix("pragma_") in _PRAGMAS
         return table not in self._closed_modules

@@ -85,7 +85,7 @@ class Databases:
     async def explain(self, sql: str, params: Params | None = None, database: str | None = None) -> Plan:
         """How the statement would run; it is not run."""
         pool = self._pool(database)
-        reply = await self._ask(pool, f"EXPLAIN QUERY PLAN {sql}", _checked(params), self.max_rows)
+        reply = await self._ask(pool, sql, _checked(params), self.max_rows, before="EXPLAIN QUERY PLAN ")
         steps, scans, sorts = in_words(str(row[3]) for row in reply["rows"])
         return Plan(steps=tuple(steps), scans=tuple(scans), sorts=sorts)
 
@@ -134,9 +134,16 @@ class Databases:
         return self._pools[database]
 
     async def _ask(
-        self, pool: Pool, sql: str, params: Params, limit: int, offset: int = 0, report: Report | None = None
+        self,
+        pool: Pool,
+        sql: str,
+        params: Params,
+        limit: int,
+        offset: int = 0,
+        report: Report | None = None,
+        before: str = "",
     ) -> dict[str, Any]:
-        asking = pool.ask(sql, params, limit, offset)
+        asking = pool.ask(before + sql, params, limit, offset)
         reply = await (_reported(asking, report, self._settings.timeout) if report else asking)
         if "failed" in reply:
             known = await catalogue.names(pool) if reply["message"].startswith("no such") else {}

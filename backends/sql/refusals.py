@@ -111,6 +111,8 @@ def _about_the_sql(message: str, sql: str, names: Mapping[str, list[str]]) -> Re
         return Unknown("The SQL ends too early: SQLite expects more.")
     if broken := re.fullmatch(r'near "(.*)": syntax error', message):
         token = broken[1]
+        if token.upper() == "EXPLAIN":
+            return Unknown("Send sql_explain the statement itself, without EXPLAIN.")
         where = f" (character {sql.index(token) + 1})" if sql.count(token) == 1 else ""
         return Unknown(f"Syntax error near {quote(token)}{where}.")
     return Unknown(f"SQLite cannot run this: {message}.")

@@ -1,0 +1,765 @@
+"""Databases over real SQLite files: what comes back, how it is cut, and what happens when things go wrong."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backends.sql import Databases
+from config import SqlSettings
+from errors import Forbidden, Refusal, TooMuch, Unavailable, Unknown
+
+ROOT = Path(__file__).parents[2]
+ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
+# One opcode of about a minute: neither a progress handler nor an interrupt stops it.
+STUCK = (
+    "SELECT length(trim(a, b || 'a')) FROM (SELECT replace(hex(zeroblob(500000)), '0', 'a') a, "
+    "replace(hex(zeroblob(100000)), '0', 'b') b)"
+)
+Open = Callable[..., AbstractAsyncContextManager[Databases]]
+
+
+def make(path: Path, script: str = "") -> Path:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            """
+            CREATE TABLE country (code TEXT PRIMARY KEY, name TEXT NOT NULL) WITHOUT ROWID;
+            CREATE TABLE city (id INTEGER PRIMARY KEY, name TEXT NOT NULL DEFAULT 'x',
+                               country_code TEXT REFERENCES country, population INTEGER);
+            CREATE INDEX city_by_population ON city(population DESC);
+            CREATE VIEW big_city AS SELECT name FROM city WHERE population > 9;
+            INSERT INTO country VALUES ('PE', 'Peru'), ('FR', 'France');
+            INSERT INTO city VALUES (1, 'Lima', 'PE', 10), (2, 'Cusco', 'PE', 4), (3, 'Paris', 'FR', 11);
+            """
+            + script
+        )
+    return path
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Open:
+    """A factory: `async with opened("CREATE TABLE ...", timeout=1) as databases` serves one made database."""
+
+    @asynccontextmanager
+    async def enter(
+        script: str = "", others: dict[str, Path] | None = None, **over: Any
+    ) -> AsyncIterator[Databases]:
+        path = make(tmp_path / "main.db", script)
+        settings = SqlSettings.model_validate({"databases": {"main": path, **(others or {})}, **over})
+        async with Databases(settings) as databases:
+            yield databases
+
+    return enter
+
+
+def children() -> list[int]:
+    found: list[int] = []
+    for task in Path("/proc/self/task").iterdir():
+        found += map(int, (task / "children").read_text().split())
+    return found
+
+
+def file_size_limit(process: int) -> list[str]:
+    limits = Path(f"/proc/{process}/limits").read_text().splitlines()
+    return next(line for line in limits if line.startswith("Max file size")).split()[3:5]
+
+
+# What comes back
+
+
+async def test_rows_come_as_lists_with_the_columns_and_types_beside_them(opened: Open) -> None:
+    async with opened() as databases:
+        rows = await databases.query("SELECT name, population, 1.5 AS half, NULL AS n FROM city ORDER BY id")
+    assert rows.columns == ("name", "population", "half", "n")
+    assert rows.types == ("text", "integer", "real", "null")
+    assert rows.rows[0] == ("Lima", 10, 1.5, None)
+    assert (rows.row_count, rows.truncated, rows.next_offset) == (3, False, None)
+    assert rows.elapsed_ms > 0
+
+
+async def test_a_column_of_several_types_names_them_all(opened: Open) -> None:
+    async with opened() as databases:
+        rows = await databases.query("VALUES (1), ('a'), (NULL), (x'00'), (2.5)")
+    assert rows.types == ("integer|real|text|blob",)
+
+
+@pytest.mark.parametrize(
+    ("sql", "params"),
+    [
+        ("SELECT name FROM city WHERE id = ?", [3]),
+        ("SELECT name FROM city WHERE id = ?2 AND ?1 IS NULL", [None, 3]),
+        ("SELECT name FROM city WHERE id = :id", {"id": 3}),
+        ("SELECT name FROM city WHERE id = @id AND $flag", {"id": 3, "flag": True}),
+    ],
+)
+async def test_parameters_are_bound_by_place_or_by_name(opened: Open, sql: str, params: Any) -> None:
+    async with opened() as databases:
+        assert (await databases.query(sql, params)).rows == [("Paris",)]
+
+
+@pytest.mark.parametrize(
+    ("sql", "params", "says"),
+    [
+        ("SELECT ?", [], "1"),
+        ("SELECT ?", [1, 2], "1"),
+        ("SELECT :a", {"b": 1}, "a"),
+        ("SELECT ?", [[1]], "Parameter 1"),
+        ("SELECT :a", {"a": {}}, "Parameter a"),
+        ("SELECT ?", [2**63], "64 bits"),
+    ],
+)
+async def test_parameters_that_do_not_fit_are_refused_in_words(
+    opened: Open, sql: str, params: Any, says: str
+) -> None:
+    async with opened() as databases:
+        with pytest.raises(Unknown, match=says):
+            await databases.query(sql, params)
+
+
+async def test_a_full_page_says_there_is_more_only_if_there_is(opened: Open) -> None:
+    async with opened() as databases:
+        sql = "SELECT id FROM city ORDER BY id"
+        first = await databases.query(sql, limit=2)
+        assert (first.rows, first.truncated, first.next_offset) == ([(1,), (2,)], True, 2)
+        rest = await databases.query(sql, limit=2, offset=first.next_offset or 0)
+        assert (rest.rows, rest.truncated, rest.next_offset) == ([(3,)], False, None)
+        exact = await databases.query(sql, limit=3)
+        assert (exact.row_count, exact.truncated) == (3, False)
+        past = await databases.query(sql, offset=99)
+        assert (past.rows, past.columns, past.truncated) == ([], ("id",), False)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 127, 128, 129, 255, 256, 257, 999])
+async def test_pages_of_any_size_join_to_the_whole(opened: Open, limit: int) -> None:
+    async with opened() as databases:
+        sql = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 300) SELECT x FROM n"
+        seen, offset = [], 0
+        while True:
+            page = await databases.query(sql, limit=limit, offset=offset)
+            seen += page.rows
+            if limit < 50 and offset > 20:
+                break
+            if page.next_offset is None:
+                break
+            offset = page.next_offset
+    assert seen == [(x,) for x in range(1, len(seen) + 1)]
+    assert len(seen) == 300 or limit < 50
+
+
+async def test_more_rows_than_the_setting_allows_are_refused(opened: Open) -> None:
+    async with opened(max_rows=5) as databases:
+        with pytest.raises(TooMuch, match="at most 5"):
+            await databases.query("SELECT 1", limit=6)
+
+
+async def test_a_page_over_the_byte_budget_is_cut_and_goes_on_at_next_offset(opened: Open) -> None:
+    rows = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 90)"
+    sql = f"{rows} SELECT x, hex(zeroblob(500)) FROM n"
+    async with opened(max_bytes=10_000) as databases:
+        page = await databases.query(sql)
+        assert 5 < page.row_count < 10
+        assert page.truncated
+        assert page.next_offset == page.row_count
+        assert any("10,000 bytes" in notice for notice in page.notices)
+        assert len(page.json_text()) < 11_000
+        following = await databases.query(sql, offset=page.next_offset or 0)
+        assert following.rows[0][0] == page.row_count + 1
+
+
+async def test_text_that_grows_in_json_still_keeps_to_the_byte_budget(opened: Open) -> None:
+    sql = "SELECT replace(hex(zeroblob(500)), '0', char(1)) FROM city, city b, city c"
+    async with opened(max_bytes=20_000) as databases:
+        page = await databases.query(sql)
+    assert page.truncated
+    assert 0 < len(page.json_text()) < 21_000
+
+
+async def test_one_row_over_the_byte_budget_is_refused(opened: Open) -> None:
+    async with opened(max_bytes=10_000) as databases:
+        with pytest.raises(TooMuch, match="One row"):
+            await databases.query("SELECT hex(zeroblob(50000))")
+
+
+async def test_integers_beyond_2_53_are_text_and_named(opened: Open) -> None:
+    async with opened() as databases:
+        rows = await databases.query(
+            f"SELECT {2**53} AS last, {2**53 + 1} AS long, {-(2**63) + 1} AS low, 5 AS short"
+        )
+    assert rows.rows == [(2**53, str(2**53 + 1), str(-(2**63) + 1), 5)]
+    assert rows.notices == ("Integers beyond 2^53 are given as text, in 'long', 'low'.",)
+
+
+async def test_a_blob_is_its_size_and_its_first_bytes(opened: Open) -> None:
+    async with opened() as databases:
+        rows = await databases.query("SELECT x'00ff', zeroblob(1000), x''")
+    assert rows.rows == [
+        ({"blob": 2, "hex": "00ff"}, {"blob": 1000, "hex": "00" * 32}, {"blob": 0, "hex": ""})
+    ]
+    json.loads(rows.json_text())
+
+
+async def test_infinity_and_a_nul_stay_valid_json(opened: Open) -> None:
+    async with opened() as databases:
+        rows = await databases.query("SELECT 9e999, -9e999, 9e999 - 9e999, 'a' || char(0) || 'b', 1e308")
+    assert json.loads(rows.json_text())["rows"] == [["Infinity", "-Infinity", None, "a\0b", 1e308]]
+
+
+async def test_text_that_is_not_utf_8_is_shown_with_a_notice(opened: Open) -> None:
+    async with opened("INSERT INTO country VALUES ('XX', CAST(x'4dfc6e6368656e' AS TEXT))") as databases:
+        rows = await databases.query("SELECT name FROM country ORDER BY code")
+        assert rows.rows == [("France",), ("Peru",), ("M�nchen",)]
+        assert "not UTF-8" in rows.notices[0]
+        assert (await databases.query("SELECT 'é'")).notices == ()
+
+
+# Refusals that teach
+
+
+@pytest.mark.parametrize(
+    ("sql", "kind", "says"),
+    [
+        ("SELECT * FROM citys", Unknown, "no table 'citys'. Did you mean 'city'"),
+        ("SELECT nme FROM city", Unknown, "no column 'nme'. Did you mean 'name'"),
+        ("SELECT c.populaton FROM city c", Unknown, "Did you mean 'population'"),
+        ("SELECT upperr(name) FROM city", Unknown, "no function 'upperr'. Did you mean 'upper'"),
+        ("SELECT name FORM city", Unknown, "near 'city' (character 18)"),
+        ("SELECT name FROM", Unknown, "ends too early"),
+        ("SELECT count(*, 2) FROM city", Unknown, "Syntax error near ','"),
+        ("SELECT id FROM city a, city b", Unknown, "ambiguous column name: id"),
+        ("ATTACH 'x' AS y", Forbidden, "ATTACH is not allowed: this database is read-only"),
+        ("vacuum", Forbidden, "VACUUM is not allowed"),
+        ("/* x */ create table t(a)", Forbidden, "CREATE is not allowed"),
+        ("WITH a AS (SELECT 1) DELETE FROM city", Forbidden, "DELETE is not allowed"),
+        ("PRAGMA journal_mode = WAL", Forbidden, "PRAGMA journal_mode with a value is not allowed"),
+        ("SELECT load_extension('x')", Forbidden, "function load_extension() is not allowed"),
+        ("BEGIN", Forbidden, "A transaction is not allowed"),
+        ("SELECT 1; SELECT 2", Forbidden, "One statement a call"),
+        ("", Unknown, "no statement"),
+        ("  -- nothing\n", Unknown, "no statement"),
+        ("SELECT '" + "a" * 100_000 + "'", TooMuch, "100,000"),
+        (ENDLESS, TooMuch, "Stopped after 0.2 s"),
+    ],
+)
+async def test_a_refusal_names_what_was_wrong_and_what_to_do(
+    opened: Open, sql: str, kind: type[Refusal], says: str
+) -> None:
+    async with opened(timeout=0.2) as databases:
+        with pytest.raises(kind) as refused:
+            await databases.query(sql)
+    assert says in str(refused.value)
+
+
+async def test_an_unknown_database_is_refused_with_those_there_are(opened: Open, tmp_path: Path) -> None:
+    async with opened(others={"sales": tmp_path / "sales.db"}) as databases:
+        with pytest.raises(
+            Unknown, match=r"no database 'sale'\. Did you mean 'sales'\? There are: 'main', 'sales'"
+        ):
+            await databases.query("SELECT 1", database="sale")
+
+
+# Time, cancelling and company
+
+
+@pytest.mark.parametrize("sql", [ENDLESS, STUCK])
+async def test_a_statement_ends_at_its_time_even_inside_one_opcode(opened: Open, sql: str) -> None:
+    async with opened(timeout=0.3) as databases:
+        await databases.query("SELECT 1")
+        started = time.perf_counter()
+        with pytest.raises(TooMuch, match="Stopped after"):
+            await databases.query(sql)
+        assert time.perf_counter() - started < 1
+        assert (await databases.query("SELECT 1")).rows == [(1,)]
+
+
+@pytest.mark.parametrize("sql", [ENDLESS, STUCK])
+async def test_a_cancelled_call_stops_its_statement_and_the_next_one_runs(opened: Open, sql: str) -> None:
+    async with opened(timeout=20, connections=1) as databases:
+        await databases.query("SELECT 1")
+        (child,) = children()
+        call = asyncio.create_task(databases.query(sql))
+        await asyncio.sleep(0.1)
+        call.cancel()
+        started = time.perf_counter()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        for _ in range(2_000):
+            if child not in children():
+                break
+            await asyncio.sleep(0.001)
+        assert time.perf_counter() - started < 0.5  # 0.01 when the machine has nothing else to do
+        assert (await databases.query("SELECT 2")).rows == [(2,)]
+
+
+async def test_a_call_cancelled_before_its_child_has_started_leaves_none(opened: Open) -> None:
+    async with opened() as databases:
+        for wait in (0, 0.001, 0.005, 0.02):
+            call = asyncio.create_task(databases.query(ENDLESS))
+            await asyncio.sleep(wait)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+        assert (await databases.query("SELECT 1")).rows == [(1,)]
+    assert children() == []
+
+
+async def test_a_slow_query_does_not_delay_a_fast_one(opened: Open) -> None:
+    async with opened(timeout=20, connections=4) as databases:
+        slow = [asyncio.create_task(databases.query(sql)) for sql in (ENDLESS, STUCK, ENDLESS)]
+        await databases.query("SELECT 1")
+        started = time.perf_counter()
+        for _ in range(10):
+            await databases.query("SELECT 1")
+        assert time.perf_counter() - started < 1  # 0.01 on a machine of its own
+        for task in slow:
+            task.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
+
+
+async def test_a_query_too_many_waits_its_time_and_is_then_told_to_come_back(opened: Open) -> None:
+    async with opened(timeout=0.4, connections=1) as databases:
+        running = asyncio.create_task(databases.query(ENDLESS))
+        await asyncio.sleep(0.05)
+        waiting = await asyncio.gather(*(databases.query(STUCK) for _ in range(3)), return_exceptions=True)
+        assert all(isinstance(outcome, TooMuch) for outcome in waiting)
+        assert any("already" in str(outcome) for outcome in waiting)
+        with pytest.raises(TooMuch):
+            await running
+
+
+async def test_many_callers_at_once_all_get_their_own_answer(opened: Open) -> None:
+    async with opened(connections=3) as databases:
+        answers = await asyncio.gather(*(databases.query("SELECT ? AS n", [n]) for n in range(200)))
+        assert [answer.rows for answer in answers] == [[(n,)] for n in range(200)]
+        assert len(children()) <= 3
+
+
+async def test_progress_is_reported_while_a_statement_runs(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backends.sql.databases.REPORT_SECONDS", 0.05)
+    told: list[tuple[float, float]] = []
+
+    async def report(gone: float, all_there_is: float) -> None:
+        told.append((gone, all_there_is))
+
+    async with opened(timeout=0.3) as databases:
+        with pytest.raises(TooMuch):
+            await databases.query(ENDLESS, report=report)
+    assert len(told) >= 3
+    assert told[0] == (0.05, 0.3)
+
+
+# The child
+
+
+async def test_no_child_starts_before_the_first_question_and_none_is_left(opened: Open) -> None:
+    async with opened() as databases:
+        await databases.health()
+        assert children() == []
+        await databases.query("SELECT 1")
+        assert len(children()) == 1
+    assert children() == []
+
+
+async def test_it_can_be_entered_again(tmp_path: Path) -> None:
+    databases = Databases(SqlSettings.model_validate({"databases": {"main": make(tmp_path / "a.db")}}))
+    for _ in range(2):
+        async with databases:
+            assert (await databases.query("SELECT 1")).rows == [(1,)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+async def test_the_kernel_lets_a_child_write_to_no_file(opened: Open) -> None:
+    async with opened() as databases:
+        await databases.query("SELECT 1")
+        assert file_size_limit(children()[0]) == ["0", "0"]
+
+
+async def test_a_child_that_is_killed_is_replaced(opened: Open) -> None:
+    async with opened() as databases:
+        await databases.query("SELECT 1")
+        os.kill(children()[0], signal.SIGKILL)
+        await asyncio.sleep(0.1)
+        assert (await databases.query("SELECT 1")).rows == [(1,)]
+
+
+async def test_a_child_that_has_swollen_is_replaced(opened: Open) -> None:
+    async with opened() as databases:
+        await databases.query("SELECT 1")
+        before = children()
+        doubled = ", ".join(f"c{n}(x) AS (SELECT a.x FROM c{n - 1} a, c{n - 1} b)" for n in range(1, 30))
+        with pytest.raises(TooMuch, match="memory"):
+            await databases.query(f"WITH c0(x) AS (SELECT 1), {doubled} SELECT * FROM c29")
+        await databases.query("SELECT 1")
+        assert children() != before
+
+
+def test_children_end_when_the_server_is_killed(tmp_path: Path) -> None:
+    make(tmp_path / "a.db")
+    script = f"""
+import asyncio, sys
+sys.path.insert(0, {str(ROOT)!r})
+from backends.sql import Databases
+from config import SqlSettings
+async def main():
+    settings = SqlSettings.model_validate(dict(databases=dict(a={str(tmp_path / "a.db")!r}), timeout=30))
+    async with Databases(settings) as databases:
+        await databases.query("SELECT 1")
+        worker, = databases._pools["a"]._workers
+        print(worker._process.pid, flush=True)
+        await asyncio.sleep(30)
+asyncio.run(main())
+"""
+    server = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    child = int(server.stdout.readline())
+    server.kill()
+    server.wait()
+    server.stdout.close()
+    deadline = time.monotonic() + 5
+    while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not Path(f"/proc/{child}").exists()
+
+
+# What there is
+
+
+async def test_tables_are_listed_with_columns_and_rows_and_without_the_insides_of_indexes(
+    opened: Open,
+) -> None:
+    script = """
+        CREATE VIRTUAL TABLE story USING fts5(title, body); INSERT INTO story VALUES ('a', 'b');
+        CREATE TABLE counted (a); INSERT INTO counted VALUES (1), (2); CREATE INDEX i ON counted(a);
+        ANALYZE counted; INSERT INTO counted VALUES (3);
+    """
+    async with opened(script) as databases:
+        listed = await databases.list_tables()
+    told = {entry.name: (entry.kind, entry.columns, entry.rows, entry.approximate) for entry in listed.tables}
+    assert told == {
+        "big_city": ("view", 1, 2, False),
+        "city": ("table", 4, 3, False),
+        "country": ("table", 2, 2, False),
+        "counted": ("table", 1, 2, True),
+        "story": ("virtual", 2, 1, False),
+    }
+    assert (listed.database, listed.other_databases) == ("main", ())
+
+
+async def test_a_table_too_long_to_count_is_listed_without_its_rows(opened: Open) -> None:
+    async with opened(f"CREATE VIEW endless AS {ENDLESS}") as databases:
+        listed = await databases.list_tables()
+    assert {entry.name: entry.rows for entry in listed.tables}["endless"] is None
+
+
+async def test_a_broken_view_does_not_hide_the_rest(opened: Open) -> None:
+    async with opened("CREATE VIEW broken AS SELECT * FROM gone") as databases:
+        assert {entry.name for entry in (await databases.list_tables()).tables} > {"broken", "city"}
+        with pytest.raises(Unknown, match=r"no table 'main\.gone'"):
+            await databases.query("SELECT * FROM broken")
+        detail = await databases.describe_table("broken")
+        assert detail.columns == ()
+        assert "gone" in detail.notices[0]
+        with pytest.raises(Unknown, match="Did you mean 'city'"):
+            await databases.query("SELECT * FROM citty")
+
+
+async def test_a_table_is_described_with_keys_indexes_references_and_a_sample(opened: Open) -> None:
+    async with opened() as databases:
+        city = await databases.describe_table("CITY")
+    assert [(c.name, c.type, c.required, c.key, c.default) for c in city.columns] == [
+        ("id", "INTEGER", False, 1, None),
+        ("name", "TEXT", True, 0, "'x'"),
+        ("country_code", "TEXT", False, 0, None),
+        ("population", "INTEGER", False, 0, None),
+    ]
+    assert city.indexes == ("city_by_population (population)",)
+    assert city.references == ("(country_code) REFERENCES country",)
+    assert city.sample == [(1, "Lima", "PE", 10), (2, "Cusco", "PE", 4), (3, "Paris", "FR", 11)]
+    assert (city.name, city.kind, city.rows, city.approximate) == ("city", "table", 3, False)
+
+
+async def test_composite_keys_and_expression_indexes_are_told(opened: Open) -> None:
+    script = """
+        CREATE TABLE part (a, b, c, PRIMARY KEY (b, a), UNIQUE (c));
+        CREATE INDEX part_lower ON part(lower(c), a);
+        CREATE TABLE holds (x, y, FOREIGN KEY (x, y) REFERENCES part(b, a));
+    """
+    async with opened(script) as databases:
+        part, holds = await databases.describe_table("part"), await databases.describe_table("holds")
+    assert {column.name: column.key for column in part.columns} == {"a": 2, "b": 1, "c": 0}
+    assert "part_lower ((expression), a)" in part.indexes
+    assert any(index.startswith("UNIQUE ") and index.endswith("(c)") for index in part.indexes)
+    assert holds.references == ("(x, y) REFERENCES part (b, a)",)
+
+
+@pytest.mark.parametrize(
+    "name", ['a"b', "odd name", "[x]", "t; DROP TABLE city; --", "é", "select", "a'b", "%s"]
+)
+async def test_a_table_of_any_name_can_be_listed_described_and_asked(opened: Open, name: str) -> None:
+    quoted = '"' + name.replace('"', '""') + '"'
+    async with opened(f"CREATE TABLE {quoted} ({quoted} INT); INSERT INTO {quoted} VALUES (7);") as databases:
+        assert name in {entry.name for entry in (await databases.list_tables()).tables}
+        detail = await databases.describe_table(name)
+        assert detail.columns[0].name == name
+        assert detail.sample == [(7,)]
+        assert (await databases.query(f"SELECT * FROM {quoted}")).columns == (name,)
+
+
+async def test_a_sample_shortens_long_text(opened: Open) -> None:
+    async with opened("CREATE TABLE long (t); INSERT INTO long VALUES (hex(zeroblob(5000)))") as databases:
+        ((text,),) = (await databases.describe_table("long")).sample
+    assert text == "0" * 200 + "…"
+
+
+async def test_an_unknown_table_is_refused_with_the_nearest(opened: Open) -> None:
+    async with opened() as databases:
+        with pytest.raises(
+            Unknown, match=r"no table 'contry' in 'main'\. Did you mean 'country' or 'city'\? sql_list"
+        ):
+            await databases.describe_table("contry")
+
+
+@pytest.mark.parametrize(
+    ("sql", "steps", "scans", "sorts"),
+    [
+        (
+            "SELECT name FROM city WHERE id = 1",
+            ["finds rows of city by its primary key (rowid=?)"],
+            (),
+            False,
+        ),
+        ("SELECT name FROM city", ["reads every row of city"], ("city",), False),
+        (
+            "SELECT name FROM city ORDER BY name",
+            ["reads every row of city", "sorts for ORDER BY"],
+            ("city",),
+            True,
+        ),
+        (
+            "SELECT name FROM city WHERE population > ?",
+            ["finds rows of city by index city_by_population (population>?)"],
+            (),
+            False,
+        ),
+        (
+            "SELECT name FROM city ORDER BY population",
+            ["reads every row of city in the order of index city_by_population"],
+            ("city",),
+            False,
+        ),
+        (
+            "SELECT k.name FROM city c JOIN country k ON k.code = c.country_code",
+            ["reads every row of c", "finds rows of k by its primary key (code=?)"],
+            ("c",),
+            False,
+        ),
+    ],
+)
+async def test_a_plan_is_told_in_words(
+    opened: Open, sql: str, steps: list[str], scans: tuple[str, ...], sorts: bool
+) -> None:
+    async with opened() as databases:
+        plan = await databases.explain(sql, [1] if "?" in sql else None)
+    assert (list(plan.steps), plan.scans, plan.sorts) == (steps, scans, sorts)
+
+
+async def test_a_plan_for_what_is_not_allowed_is_refused_too(opened: Open) -> None:
+    async with opened() as databases:
+        with pytest.raises(Forbidden, match="DELETE is not allowed"):
+            await databases.explain("DELETE FROM city")
+        with pytest.raises(Unknown, match="without EXPLAIN"):
+            await databases.explain("EXPLAIN SELECT 1")
+        with pytest.raises(Unknown, match=r"near 'FROM' \(character 8\)"):
+            await databases.explain("SELECT FROM city")
+
+
+# Databases that are not well
+
+
+async def test_a_missing_and_a_broken_database_say_so_and_the_others_still_serve(
+    opened: Open, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.db").write_bytes(b"no database at all" * 100)
+    (tmp_path / "folder.db").mkdir()
+    others = {name: tmp_path / f"{name}.db" for name in ("missing", "broken", "folder")}
+    async with opened(others=others) as databases:
+        for name, says in [
+            ("missing", "is not there"),
+            ("broken", "not a SQLite"),
+            ("folder", "not a SQLite"),
+        ]:
+            with pytest.raises(Unavailable) as refused:
+                await databases.query("SELECT 1", database=name)
+            assert says in str(refused.value)
+            assert "'main'" in str(refused.value)
+            assert str(tmp_path) not in str(refused.value)
+        assert (await databases.query("SELECT 1")).rows == [(1,)]
+        health = await databases.health()
+        assert health.state == "degraded"
+        assert {p.name: p.state for p in health.providers} == {
+            "main": "ready",
+            "missing": "missing",
+            "broken": "failing",
+            "folder": "failing",
+        }
+        assert str(tmp_path) not in health.model_dump_json()
+        assert health.mend
+
+
+async def test_a_database_that_appears_is_served_from_then_on(tmp_path: Path) -> None:
+    settings = SqlSettings.model_validate({"databases": {"late": tmp_path / "late.db"}})
+    async with Databases(settings) as databases:
+        with pytest.raises(Unavailable):
+            await databases.query("SELECT 1")
+        assert (await databases.health()).state == "unavailable"
+        make(tmp_path / "late.db")
+        assert (await databases.query("SELECT count(*) FROM city")).rows == [(3,)]
+        assert (await databases.health()).state == "ready"
+
+
+async def test_a_file_put_in_place_of_another_is_the_one_that_is_read(opened: Open, tmp_path: Path) -> None:
+    async with opened() as databases:
+        assert (await databases.query("SELECT count(*) FROM city")).rows == [(3,)]
+        make(tmp_path / "new.db", "DELETE FROM city;").replace(tmp_path / "main.db")
+        assert (await databases.query("SELECT count(*) FROM city")).rows == [(0,)]
+
+
+async def test_a_damaged_page_is_unavailable_not_a_crash(opened: Open, tmp_path: Path) -> None:
+    script = (
+        "CREATE TABLE big (t); WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 500) "
+    )
+    async with opened(script + "INSERT INTO big SELECT hex(randomblob(500)) FROM n;") as databases:
+        with (tmp_path / "main.db").open("r+b") as file:
+            file.seek(20 * 4096)
+            file.write(b"\xff" * 4096 * 20)
+        with pytest.raises(Unavailable, match="damaged"):
+            await databases.query("SELECT sum(length(t)) FROM big")
+
+
+async def test_a_locked_database_is_unavailable_until_it_is_free(opened: Open, tmp_path: Path) -> None:
+    async with opened() as databases:
+        with closing(sqlite3.connect(tmp_path / "main.db", isolation_level=None)) as writer:
+            writer.execute("BEGIN EXCLUSIVE")
+            with pytest.raises(Unavailable, match="locked"):
+                await databases.query("SELECT * FROM city")
+            assert (await databases.health()).state == "unavailable"
+            writer.execute("COMMIT")
+        assert (await databases.query("SELECT count(*) FROM city")).rows == [(3,)]
+        assert (await databases.health()).state == "ready"
+
+
+async def test_what_another_program_writes_is_seen_at_once_with_a_write_ahead_log_too(
+    opened: Open, tmp_path: Path
+) -> None:
+    async with opened("PRAGMA journal_mode = WAL;") as databases:
+        with closing(sqlite3.connect(tmp_path / "main.db", isolation_level=None)) as writer:
+            for count in (4, 5, 6):
+                writer.execute("INSERT INTO city(name) VALUES ('new')")
+                assert (await databases.query("SELECT count(*) FROM city")).rows == [(count,)]
+            writer.execute("ALTER TABLE city ADD COLUMN mayor")
+            assert "mayor" in (await databases.query("SELECT * FROM city")).columns
+
+
+async def test_virtual_tables_still_answer_after_another_program_changed_the_schema(
+    opened: Open, tmp_path: Path
+) -> None:
+    script = "CREATE VIRTUAL TABLE box USING rtree(id, a, b); INSERT INTO box VALUES (1, 2, 3);"
+    async with opened(script) as databases:
+        assert (await databases.query("SELECT id FROM box")).rows == [(1,)]
+        with closing(sqlite3.connect(tmp_path / "main.db")) as writer:
+            writer.execute("CREATE TABLE other (a)")
+            writer.executescript("CREATE VIRTUAL TABLE story USING fts5(t); INSERT INTO story VALUES ('a');")
+        assert (await databases.query("SELECT id FROM box")).rows == [(1,)]
+        assert (await databases.query("SELECT t FROM story WHERE story MATCH 'a'")).rows == [("a",)]
+        with pytest.raises(Forbidden):
+            await databases.query("INSERT INTO box VALUES (2, 2, 3)")
+
+
+def _read_only_mount(place: Path) -> list[str]:
+    """A command that runs another with `place` mounted read-only, or a skip where that is not permitted."""
+    mount = f"mount --bind '{place}' '{place}' && mount -o remount,ro,bind '{place}' && exec \"$@\""
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", mount, "sh"]
+    try:
+        permitted = subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        permitted = False
+    if not permitted:
+        if os.environ.get("TEST_REQUIRE_ALL") == "1":
+            pytest.fail("a read-only mount needs unshare and the right to mount")
+        pytest.skip("a read-only mount needs unshare and the right to mount")
+    return command
+
+
+def test_a_wal_database_on_a_read_only_mount_opens_and_health_says_how(tmp_path: Path) -> None:
+    place = tmp_path / "mounted"
+    place.mkdir()
+    make(place / "wal.db", "PRAGMA journal_mode = WAL;")
+    for beside in ("wal.db-wal", "wal.db-shm"):
+        (place / beside).unlink(missing_ok=True)
+    script = f"""
+import asyncio, sys
+sys.path.insert(0, {str(ROOT)!r})
+from backends.sql import Databases
+from config import SqlSettings
+async def main():
+    settings = SqlSettings.model_validate(dict(databases=dict(wal={str(place / "wal.db")!r})))
+    async with Databases(settings) as databases:
+        print((await databases.query("SELECT count(*) FROM city")).rows)
+        print((await databases.query("SELECT count(*) FROM country")).rows)
+        print((await databases.health()).model_dump_json())
+asyncio.run(main())
+"""
+    run = subprocess.run(
+        [*_read_only_mount(place), sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    city, country, health = run.stdout.splitlines()
+    assert (city, country) == ("[(3,)]", "[(2,)]")
+    assert json.loads(health)["state"] == "ready"
+    assert "immutable" in json.loads(health)["summary"]
+
+
+# Health and completion
+
+
+async def test_health_is_cheap_and_asks_only_when_told_to(opened: Open) -> None:
+    async with opened() as databases:
+        health = await databases.health()
+        assert (health.state, health.summary) == ("ready", "Databases: main.")
+        assert health.providers[0].state == "untried"
+        probed = await databases.health(probe=True)
+        assert probed.providers[0].state == "ready"
+
+
+async def test_databases_and_tables_complete_from_what_was_typed(opened: Open, tmp_path: Path) -> None:
+    async with opened(others={"sales": tmp_path / "sales.db"}) as databases:
+        complete = databases.completers()
+        assert await complete["database"]("", {}) == ["main", "sales"]
+        assert await complete["database"]("SA", {}) == ["sales"]
+        assert sorted(await complete["table"]("c", {"database": "main"})) == ["city", "country"]
+        assert await complete["table"]("", {"database": "sales"}) == []
+        assert await complete["table"]("", {"database": "nowhere"}) == []
+
+
+async def test_the_shipped_database_answers(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "data/world.db", tmp_path)
+    settings = SqlSettings.model_validate({"databases": {"world": tmp_path / "world.db"}})
+    async with Databases(settings) as databases:
+        rows = await databases.query(
+            "SELECT name FROM city WHERE country_code = 'PE' ORDER BY population DESC", limit=1
+        )
+        assert rows.rows == [("Lima",)]
+        found = await databases.query("SELECT norm FROM city_trgm WHERE city_trgm MATCH 'lim' LIMIT 5")
+        assert len(found.rows) == 5
