@@ -34,5 +34,6 @@ class Deny:
 def _fold(text: str) -> str:
     if text.isascii():
         return text.lower()  # a tenth of the time below, and nearly every name
+    text = text.encode("utf-8", "replace").decode()  # a name need not be UTF-8, but RE2 takes nothing else
     visible = "".join(c for c in unicodedata.normalize("NFC", text) if unicodedata.category(c) != "Cf")
     return visible.casefold()

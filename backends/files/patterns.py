@@ -14,6 +14,7 @@ from errors import TooMuch, Unavailable, Unknown, quote
 Finder = Callable[[bytes], Iterator[int]]
 
 _MEMORY = 1 << 20  # bytes for one compiled expression; the largest then costs 10 µs a byte of text
+_BY_LINES = b"(?m)"  # ^ and $ are every line's
 _BLOCK_ANCHOR = re.compile(r"(?<!\\)(?:\\\\)*\\[Az]")
 
 
@@ -58,12 +59,13 @@ def regular(expression: str) -> Finder:
     options.never_capture = True  # half the time: only where a match begins is asked for
     options.max_mem = _MEMORY
     try:
-        compiled = re2.compile(b"(?m)" + expression.encode(), options)
+        compiled = re2.compile(_BY_LINES + expression.encode(), options)
         re2.purge()  # its cache would keep the last 128, a megabyte each
     except UnicodeEncodeError as error:
         raise Unknown(f"{sent} holds half a character; no text has one.") from error
     except re2.error as error:
-        raise _not_an_expression(sent, error.args[0].decode("utf-8", "replace")) from error
+        reason = error.args[0].replace(_BY_LINES, b"", 1).decode("utf-8", "replace")
+        raise _not_an_expression(sent, reason) from error
 
     def find(block: bytes) -> Iterator[int]:
         at = 0

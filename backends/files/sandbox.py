@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import NoReturn
 
-from errors import Forbidden, Unavailable, Unknown, did_you_mean, quote
+from errors import Forbidden, TooMuch, Unavailable, Unknown, did_you_mean, quote
 
 from .beneath import Beneath, Opened
 from .deny import Deny
@@ -37,9 +37,11 @@ class Root:
         try:
             if not (opened.is_directory or opened.is_file):
                 raise Forbidden(f"{quote(path)} {_NOT_REGULAR}")
-            if opened.is_file and path.endswith("/"):
+            if opened.is_file and path.endswith(("/", "/.")):
                 raise Unknown(f"{quote(path)} is a file; leave the / at its end out.")
             yield parts, opened
+        except OSError as error:
+            self._refuse(error, path, parts)
         finally:
             opened.close()
 
@@ -88,11 +90,21 @@ class Root:
                 raise Forbidden(
                     f"{sent} goes through a link that is not followed. files_find shows where files lie."
                 ) from error
+            case errno.ENAMETOOLONG:
+                raise TooMuch(f"{sent} is too long for this file system.") from error
             case errno.EACCES | errno.EPERM:
                 raise Forbidden(f"The system does not let this server read {sent}.") from error
             case errno.ENXIO | errno.ENODEV | errno.EOPNOTSUPP:
                 raise Forbidden(f"{sent} {_NOT_REGULAR}") from error
-            case errno.EMFILE | errno.ENFILE | errno.ENOMEM | errno.EAGAIN | errno.EIO | errno.ESTALE:
+            case (
+                errno.EMFILE
+                | errno.ENFILE
+                | errno.ENOMEM
+                | errno.EAGAIN
+                | errno.EIO
+                | errno.ESTALE
+                | errno.EINVAL
+            ):
                 raise Unavailable(f"The system cannot open {sent} just now. Try again.") from error
         raise error
 

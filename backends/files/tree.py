@@ -87,6 +87,8 @@ class Walk:
                 level = self._level(parts, opened)
                 stack.extend(self._below(level)[::-1])
                 yield level
+            except OSError:
+                self._closed += 1
             finally:
                 opened.close()
 

@@ -1,0 +1,298 @@
+"""Every attack of tests/hostile/paths.txt on every mechanism, and renames that race with reading."""
+
+import asyncio
+import errno
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from backends.files import Sandbox, beneath, searching, tree
+from backends.files.beneath import Mechanism
+from backends.files.deny import Deny
+from backends.files.sandbox import Root
+from backends.files.searching import Query
+from backends.files.work import Work
+from config import FilesSettings
+from errors import Forbidden, Refusal, TooMuch, Unknown
+
+if os.name == "nt":
+    pytest.skip("links, pipes and renames of open directories are POSIX", allow_module_level=True)
+
+CANARY = "CANARY-nobody-may-see-this"
+INSIDE = "inside the sandbox"
+KINDS = {"forbidden": Forbidden, "unknown": Unknown, "toomuch": TooMuch}
+TABLE = Path(__file__).parent.parent / "hostile" / "paths.txt"
+
+OPENING = ("read", "list", "search", "whole")  # tried with every mechanism; the others share their way in
+Reader = Callable[[Sandbox, str], Awaitable[Any]]
+READERS: dict[str, Reader] = {
+    "read": lambda s, path: s.read(path, 1, 500),
+    "list": lambda s, path: s.list_directory(path, 3, 1000, None),
+    "cursor": lambda s, path: s.list_directory(".", 3, 1000, path),
+    "json": lambda s, path: s.read_json(path, ""),
+    "media": lambda s, path: s.read_media(path),
+    "whole": lambda s, path: s.read_whole(path),
+    "find": lambda s, path: s.find("**", path, 1000),
+    "search": lambda s, path: s.search("C", path, "**", regex=False, context=1, limit=100),
+    "glob": lambda s, path: s.search("C", ".", path or "**", regex=False, context=1, limit=100),
+    "info": lambda s, path: s.info(path),
+    "complete": lambda s, path: s.completers()["path"](path, {}),
+}
+
+
+def attempts() -> Iterator[tuple[str, str]]:
+    for line in TABLE.read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            kind, _, path = line.partition("\t")
+            yield kind, json.loads(f'"{path}"')
+
+
+def opens(mechanism: Mechanism, root: Path) -> None:
+    """Skip where the mechanism does not exist, unless everything has to be tested."""
+    try:
+        beneath.hold(root, mechanism).close()
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EPERM) or os.environ.get("TEST_REQUIRE_ALL"):
+            raise
+        pytest.skip(f"{mechanism} does not work on this machine")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sandbox with a trap at every turn, and canaries on every side of it."""
+    top = tmp_path_factory.mktemp("hostile")
+    root, outside = top / "root", top / "outside"
+    for name in ("docs/.git", "empty", ".git", ".ssh", "keys"):
+        (root / name).mkdir(parents=True)
+    for beside in (outside, top / "root-evil"):
+        beside.mkdir()
+        (beside / "canary.txt").write_text(CANARY)
+    for name in (
+        "a.txt", "docs/notes.md", "with space.txt", "ünïcode.txt", "100%.txt", "..a", "a..b", "-rf", "*.txt",
+        "$(whoami).txt", "12:30.txt", ".env.example",
+    ):  # fmt: skip
+        (root / name).write_text(INSIDE)
+    for name in (
+        ".env", ".env.local", ".git/config", "docs/.git/HEAD", "keys/server.pem", "keys/id_rsa",
+        "keys/id_ed25519.pub", ".netrc", ".ssh/known_hosts", "docs/.env",
+    ):  # fmt: skip
+        (root / name).write_text(CANARY)
+    links: dict[str, Path | str] = {
+        "abs-file": outside / "canary.txt", "abs-dir": outside, "rel-file": "../outside/canary.txt",
+        "rel-dir": "../outside", "docs/up": "../../outside/canary.txt", "docs/up-dir": "../../outside",
+        "chain-1": "chain-2", "chain-2": "docs/chain-3", "docs/chain-3": "../rel-file",
+        "chain-dir": "docs/up-dir", "out-and-in": "../root/a.txt", "out-and-in-dir": "../root/docs",
+        "dangling": "nowhere", "dangling-out": "/nonexistent/canary", "dangling-up": "../nowhere",
+        "to-root": "/", "loop-1": "loop-2", "loop-2": "loop-1", "self": "self",
+        "proc-root": "/proc/self/root", "proc-cwd": "/proc/self/cwd", "proc-fd": "/proc/self/fd",
+        "proc-exe": "/proc/self/exe", "etc": "/etc", "dev": "/dev", "in-absolute": root / "docs/notes.md",
+        "in-file": "docs/notes.md", "in-dir": "docs", "in-chain": "in-dir/notes.md",
+        "in-up": "docs/../a.txt", "docs/in-up": "../a.txt",
+        "to-env": ".env", "to-git": ".git", "to-ssh": ".ssh", "to-ssh-chain": "to-ssh",
+    }  # fmt: skip
+    for name, target in links.items():
+        (root / name).symlink_to(target)
+    os.mkfifo(root / "pipe")
+    here = Path.cwd()
+    os.chdir(root)  # a socket's path may hold 107 bytes only
+    try:
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind("socket")
+    finally:
+        os.chdir(here)
+    return root
+
+
+@pytest.fixture(scope="module", params=get_args(Mechanism))
+def mechanism(request: pytest.FixtureRequest, root: Path) -> Mechanism:
+    opens(request.param, root)
+    return request.param  # type: ignore[no-any-return]  # pytest's params are Any
+
+
+def expected(kind: str, mechanism: Mechanism) -> tuple[type[Refusal] | str, ...]:
+    match kind:
+        case "text":
+            return (INSIDE,)
+        case "inside":
+            return (Forbidden,) if mechanism == "walk" else (INSIDE,)
+        case "either":
+            return (Forbidden, INSIDE)
+    return tuple(KINDS[name] for name in kind.split("|"))
+
+
+def test_the_table_is_long_enough() -> None:
+    assert len(list(attempts())) >= 60
+
+
+async def test_every_path_of_the_table_comes_to_what_it_says(root: Path, mechanism: Mechanism) -> None:
+    async with Sandbox(FilesSettings(root=root), mechanism) as sandbox:
+        for kind, path in attempts():
+            try:
+                outcome: Any = (await asyncio.wait_for(sandbox.read(path, 1, 500), 5)).text
+            except Refusal as refusal:
+                outcome = type(refusal)
+            assert outcome in expected(kind, mechanism), (path, outcome)
+
+
+@pytest.mark.parametrize("name", READERS)
+async def test_nothing_ever_tells_of_the_outside_or_of_what_is_hidden(
+    root: Path, mechanism: Mechanism, name: str
+) -> None:
+    if name not in OPENING and mechanism != "openat2":
+        return
+    async with Sandbox(FilesSettings(root=root), mechanism) as sandbox:
+        for _, path in attempts():
+            try:
+                told = repr(await asyncio.wait_for(READERS[name](sandbox, path), 5))
+            except Refusal as refusal:
+                told = str(refusal)
+                assert str(root) not in told.replace(repr(path), "")
+                assert "Error" not in told
+                assert "Errno" not in told
+            for secret in (CANARY, str(root.parent), "known_hosts'", "root:x:0"):
+                assert secret not in told.replace(repr(path)[1:-1], ""), (path, told)
+
+
+async def test_a_link_that_stays_inside_works_where_the_kernel_resolves(root: Path) -> None:
+    opens("openat2", root)
+    async with Sandbox(FilesSettings(root=root), "openat2") as sandbox:
+        assert (await sandbox.read("in-chain", 1, 1)).text == INSIDE
+        listed = await sandbox.list_directory("in-dir", 1, 100, None)
+        assert "in-dir/notes.md" in [entry.path for entry in listed.entries]
+        assert not [entry for entry in listed.entries if entry.path.endswith(".env")]
+
+
+@pytest.mark.parametrize("path", ["pipe", "socket"])
+async def test_a_pipe_is_refused_at_once_by_everything(root: Path, mechanism: Mechanism, path: str) -> None:
+    async with Sandbox(FilesSettings(root=root), mechanism) as sandbox:
+        for name in ("read", "list", "json", "media", "whole", "find", "search", "info"):
+            started = time.monotonic()
+            with pytest.raises(Forbidden, match="no regular file"):
+                await asyncio.wait_for(READERS[name](sandbox, path), 2)
+            assert time.monotonic() - started < 1
+
+
+NASTY = [
+    "..", ".", "", "docs", "a.txt", "rel-dir", "abs-dir", "in-dir", "up-dir", "canary.txt", ".git", "config",
+    "to-ssh", "known_hosts", "\0", "\\", "C:", "etc", "passwd", "...", " ", "é", "\ud800", "x" * 300,
+]  # fmt: skip
+
+
+def told_of(root: Path, mechanism: Mechanism, path: str) -> str:
+    """What opening a path gives: a file's first bytes, a refusal's text, or nothing for a directory."""
+    held = Root(beneath.hold(root, mechanism), Deny(FilesSettings().deny))
+    try:
+        with held.any(path) as (_, opened):
+            if isinstance(opened.where, int) and opened.is_file:
+                return os.read(opened.where, 100).decode()
+            assert opened.is_directory
+            return ""
+    except Refusal as refusal:
+        return str(refusal)
+    finally:
+        held.beneath.close()
+
+
+@given(st.lists(st.sampled_from(NASTY), min_size=1, max_size=6), st.sampled_from(["/", "//", "/./", "\\"]))
+@examples(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_combination_of_names_gets_out(
+    root: Path, mechanism: Mechanism, names: list[str], between: str
+) -> None:
+    told = told_of(root, mechanism, between.join(names))
+    assert CANARY not in told
+    assert str(root.parent) not in told
+
+
+@given(st.text(max_size=80))
+@examples(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_text_at_all_is_opened_or_refused(root: Path, text: str) -> None:
+    assert str(root) not in told_of(root, "walk", text)
+
+
+# Exchanges a directory, and a file, with links to the outside, in a process of its own, again and again.
+FLIPPER = """
+import os, sys, time
+root, outside, until = sys.argv[1], sys.argv[2], time.monotonic() + float(sys.argv[3])
+os.chdir(root)
+os.symlink(outside, "link-absolute")
+os.symlink("../outside", "link-relative")
+os.symlink(outside + "/f.txt", "file-link")
+flips = 0
+while time.monotonic() < until:
+    for name, link in (("swap", ("link-absolute", "link-relative")[flips % 2]), ("file.txt", "file-link")):
+        os.rename(name, "aside")
+        os.rename(link, name)
+        os.rename(name, link)
+        os.rename("aside", name)
+    flips += 1
+print(flips)
+"""
+
+
+def race(root: Path, mechanism: Mechanism, seconds: float) -> tuple[int, int, int]:
+    """Read, list and search while another process renames: how many reads, flips, escapes."""
+    outside = root.parent / "outside"
+    for directory, text in ((root / "swap", INSIDE), (outside, CANARY)):
+        directory.mkdir(parents=True)
+        (directory / "f.txt").write_text(text)
+        (directory / text.split()[0]).write_text(text)
+    (root / "file.txt").write_text(INSIDE)
+    held = Root(beneath.hold(root, mechanism), Deny(()))
+    work = Work(seconds + 60, threading.Event())
+    work.start()
+    query = Query("CANARY", regex=False, context=0, limit=10, max_bytes=1000)
+    dice = random.Random(1)
+    reads = escapes = 0
+    command = [sys.executable, "-c", FLIPPER, str(root), str(outside), str(seconds)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as flipper:
+        while flipper.poll() is None:
+            told = ""
+            with suppress(Refusal):
+                match dice.randrange(10):
+                    case 0:
+                        told = repr(tree.list_directory(held, work, dice.choice([".", "swap"]), 3, 100, None))
+                    case 1:
+                        told = repr(
+                            searching.search(held, work, query, dice.choice([".", "swap"]), "**").matches
+                        )
+                    case _:
+                        with held.file(dice.choice(["swap/f.txt", "file.txt"])) as (_, opened):
+                            assert isinstance(opened.where, int)
+                            told = os.read(opened.where, 100).decode()
+                reads += 1
+            escapes += CANARY.split("-", maxsplit=1)[0] in told
+        flips = int(flipper.communicate()[0])
+    held.beneath.close()
+    return reads, flips, escapes
+
+
+@pytest.mark.parametrize("mechanism", ["openat2", "walk"])
+def test_no_rename_gets_a_reader_out_in_two_seconds(tmp_path: Path, mechanism: Mechanism) -> None:
+    opens(mechanism, tmp_path)
+    reads, flips, escapes = race(tmp_path / "root", mechanism, 2)
+    assert escapes == 0
+    assert reads > 200
+    assert flips > 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mechanism", ["openat2", "walk"])
+def test_no_rename_gets_a_reader_out_in_twenty_seconds(tmp_path: Path, mechanism: Mechanism) -> None:
+    opens(mechanism, tmp_path)
+    reads, flips, escapes = race(tmp_path / "root", mechanism, 20)
+    assert escapes == 0
+    assert min(reads, flips) > 2_000
