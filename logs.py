@@ -2,8 +2,10 @@
 
 import logging
 import sys
+import warnings
 
 import structlog
+from mcp import MCPDeprecationWarning
 
 
 def configure(level: str) -> None:
@@ -30,6 +32,10 @@ def configure(level: str) -> None:
     # A refusal and a caller's bad argument are answered to the caller; FastMCP would log each as well,
     # and a refused resource with its traceback.
     logging.getLogger("fastmcp.server.server").setLevel(logging.CRITICAL)
+    # Each retry would be a line; what comes of them is in the answer and in `status`.
+    logging.getLogger("stamina").setLevel(logging.ERROR)
+    # 2026-07-28 deprecates the client's log stream; it is still how clients of both eras show a notice.
+    warnings.filterwarnings("ignore", category=MCPDeprecationWarning)
     for noisy in ("fastmcp", "mcp", "httpx2", "httpcore2", "urllib3", "aiosqlite", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.configure(
