@@ -36,7 +36,7 @@ def configure(level: str) -> None:
     logging.getLogger("stamina").setLevel(logging.ERROR)
     # 2026-07-28 deprecates the client's log stream; it is still how clients of both eras show a notice.
     warnings.filterwarnings("ignore", category=MCPDeprecationWarning)
-    for noisy in ("fastmcp", "mcp", "httpx2", "httpcore2", "urllib3", "aiosqlite", "uvicorn.access"):
+    for noisy in ("fastmcp", "mcp", "httpx2", "httpcore2", "urllib3", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
