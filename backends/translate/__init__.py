@@ -118,8 +118,8 @@ class Translator:
         late = TooMuch("There was no time left for this text; send it again.")
         results = [done.get(text, late) for text in texts]
         refusals = [result for result in results if isinstance(result, Refusal)]
-        if len(refusals) == len(results) and len({str(refusal) for refusal in refusals}) == 1:
-            raise refusals[0]  # the same for all, so said once
+        if len(refusals) == len(results) and len({type(refusal) for refusal in refusals}) == 1:
+            raise refusals[-1]  # the same for all, so said once
         notices = [
             notice for result in results if isinstance(result, TextResult) for notice in result.notices
         ]

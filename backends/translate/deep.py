@@ -140,6 +140,8 @@ class DeepTranslator:
             headers={"User-Agent": USER_AGENT},
             timeout=httpx2.Timeout(self.timeout_s, connect=min(3, self.timeout_s)),
             follow_redirects=False,  # a redirect leads to a captcha, or where nobody meant to send the text
+            trust_env=False,  # settings alone say where a text goes
+            verify=httpx2.create_ssl_context(trust_env=False) if self.url.startswith("https:") else False,
         )
 
     def _private_engine(self) -> Any:
@@ -219,7 +221,7 @@ class DeepTranslator:
                     charset = response.encoding or "utf-8"
         except (TimeoutError, httpx2.TimeoutException):
             raise Trouble("did not answer in time") from None
-        except httpx2.HTTPError:
+        except (httpx2.HTTPError, httpx2.InvalidURL):
             raise Trouble("could not be reached") from None
         return self._kind.read(Page(response.status_code, body.decode(charset, "replace")))
 

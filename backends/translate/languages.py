@@ -10,6 +10,7 @@ from errors import Unknown, did_you_mean, quote
 
 _CODE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
 MOST_CHARACTERS = 60  # the longest English name in the tables has 33
+_SAME_LANGUAGE = {"nb": "no"}  # besides those that langcodes knows, such as cmn and zh
 
 
 def canonical(code: str) -> str:
@@ -35,7 +36,7 @@ def kin(tag: str) -> tuple[str, str]:
 
     language = langcodes.get(tag)
     general = langcodes.standardize_tag(language.language or "und", macro=True)
-    return general, language.maximize().script or ""
+    return _SAME_LANGUAGE.get(general, general), language.maximize().script or ""
 
 
 def same(one: str, other: str) -> bool:
@@ -138,7 +139,7 @@ class Languages:
             given: What the caller sent.
             parameter: The name of the parameter it came in, for the refusal.
         """
-        typed = given.strip()[:MOST_CHARACTERS]
+        typed = "".join(c if c.isprintable() else "?" for c in given.strip()[:MOST_CHARACTERS])
         if (tag := canonical(typed)) and self._spoken(tag):
             return tag
         if found := await anyio.to_thread.run_sync(self._by_name, typed):
