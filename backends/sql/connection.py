@@ -18,8 +18,8 @@ _ABOUT = "table_info table_xinfo table_list index_list index_info index_xinfo fo
 # ... and these about nothing; given a value most of them write. FTS asks data_version and page_size.
 _PLAIN = """table_list collation_list function_list module_list compile_options data_version page_size
     page_count freelist_count encoding user_version application_id schema_version journal_mode"""
-# Table-valued functions that need no table. Of the other modules sqlite_stmt shows other callers' SQL.
-_MODULES = frozenset({"json_each", "json_tree", "jsonb_each", "jsonb_tree", "generate_series"})
+# Of the other ones that builds have, sqlite_stmt shows other callers' SQL and fsdir the disk.
+_TABLE_FUNCTIONS = ("json_each", "json_tree", "jsonb_each", "jsonb_tree", "generate_series")
 # By name, not "all but the dangerous": a build may register any (readfile, edit, load_extension).
 _FUNCTIONS = """
     -> ->> abs acos acosh asin asinh atan atan2 atanh avg bm25 ceil ceiling changes char coalesce concat
@@ -80,7 +80,7 @@ class ReadOnlyConnection(sqlite3.Connection):
             self.execute(f"PRAGMA {pragma}")
         self.execute(
             "SELECT count(*) FROM sqlite_schema"
-        ).fetchone()  # reads the file: it fails here, or works
+        ).fetchone()  # reads the file: it fails here or works
         for limit, value in _LIMITS.items():
             self.setlimit(limit, value)
         if sys.version_info >= (3, 12):
@@ -93,20 +93,19 @@ class ReadOnlyConnection(sqlite3.Connection):
         """Connect the virtual tables, unless that is done; whether it was necessary.
 
         To connect, all of them ask the authorizer for UPDATE of the schema, and rtree for INSERT and DELETE
-        besides. So they connect before it is set, and again when another program has changed the schema.
+        besides. So those that may be read connect before it is set, and again when another program has
+        changed the schema; any other one cannot connect.
         """
         (version,) = self.execute("PRAGMA schema_version").fetchone()
         if version == self._schema_version:
             return False
         self.set_authorizer(None)
         try:
-            modules = {name for (name,) in self.execute("SELECT name FROM pragma_module_list")}
-            tables = dict(self.execute("SELECT name, rootpage FROM sqlite_schema WHERE type = 'table'"))
-            virtual = [name for name, page in tables.items() if page == 0]
-            for name in (*virtual, *_MODULES, *(f"pragma_{pragma}" for pragma in _PRAGMAS)):
+            found = self.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage = 0")
+            pragmas = (f"pragma_{name}" for name in _PRAGMAS)
+            for name in (*(name for (name,) in found), *_TABLE_FUNCTIONS, *pragmas):
                 with contextlib.suppress(sqlite3.Error):  # its module is not in this build: not ours to mend
                     self.execute(f"SELECT 1 FROM {quoted(name)} LIMIT 0")  # noqa: S608 - quoted
-            self._closed_modules = frozenset(modules - tables.keys() - _MODULES)
             self._schema_version = version
         finally:
             self.set_authorizer(self._authorize)
@@ -117,10 +116,8 @@ class ReadOnlyConnection(sqlite3.Connection):
 
     def _authorize(self, action: int, one: str | None, two: str | None, *_: str | None) -> int:
         match action:
-            case sqlite3.SQLITE_SELECT | sqlite3.SQLITE_RECURSIVE:
+            case sqlite3.SQLITE_SELECT | sqlite3.SQLITE_READ | sqlite3.SQLITE_RECURSIVE:
                 allowed = True
-            case sqlite3.SQLITE_READ:
-                allowed = self._may_read((one or "").lower())
             case sqlite3.SQLITE_FUNCTION:
                 allowed = (two or "").lower() in FUNCTIONS
             case sqlite3.SQLITE_PRAGMA:
@@ -130,8 +127,3 @@ class ReadOnlyConnection(sqlite3.Connection):
         if not allowed and self.denied is None:
             self.denied = (action, one or "", two or "")
         return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
-
-    def _may_read(self, table: str) -> bool:
-        if table.startswith("pragma_"):
-            return table.removeprefix("pragma_") in _PRAGMAS
-        return table not in self._closed_modules

@@ -33,12 +33,14 @@ _MISSING = "is not there; whoever runs this server has to put the file in its pl
 
 
 class Pool:
+    """At most `connections` children of one database, and what is known of how it is."""
+
     def __init__(self, name: str, path: Path, settings: SqlSettings, others: Sequence[str]) -> None:
         self.name, self.immutable = name, False
         self._path, self._settings, self._others = path, settings, others
         self._free = asyncio.Semaphore(settings.connections)
         self._idle: list[Worker] = []
-        self._workers: set[Worker] = set()
+        self._workers: dict[Worker, tuple[int, ...]] = {}  # and the file each of them has open
         self._endings: set[asyncio.Task[None]] = set()
         self._opened: tuple[int, ...] = ()
         self._trouble = ""
@@ -54,25 +56,25 @@ class Pool:
         params: Params = (),
         limit: int = 10_000,
         offset: int = 0,
-        seconds: float | None = None,
+        seconds: float = 0,
     ) -> dict[str, Any]:
         """Run one statement in a child: its reply, or `failed` with what went wrong there.
 
         Raises:
             Unavailable: The database cannot be read now.
-            TooMuch: As many statements as may run at once have been running for all this time.
+            TooMuch: As many statements as may run at once have been running all the time.
         """
-        seconds = seconds or self._settings.timeout
+        timeout = self._settings.timeout
         ask = {
             "sql": sql,
             "params": params,
             "limit": limit,
             "offset": offset,
-            "seconds": seconds,
+            "seconds": seconds or timeout,
             "bytes": self._settings.max_bytes,
         }
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(timeout):
                 await self._free.acquire()
         except TimeoutError as error:
             raise TooMuch(
@@ -89,14 +91,15 @@ class Pool:
         try:
             reply = await worker.ask(ask)
         except Overstayed:
-            return {"failed": "Overstayed", "late": True, "code": 0, "message": "", "denied": None}
+            return _ended(late=True)
         except Killed:
-            return {"failed": "MemoryError", "late": False, "code": 0, "message": "", "denied": None}
+            return _ended(late=False)
         finally:
             # A plain SQLITE_READONLY is the statement's: it tried to write.
             code = reply.get("code", 0)
             of_the_file = code != sqlite3.SQLITE_READONLY and code & 0xFF in _TROUBLE
-            if not reply or reply.get("swollen") or of_the_file:
+            outdated = self._workers.get(worker) != self._opened
+            if not reply or reply.get("swollen") or of_the_file or outdated:
                 self._end(worker)
             else:
                 self._idle.append(worker)
@@ -121,16 +124,21 @@ class Pool:
 
     async def _start(self) -> Worker:
         uri = self._path.as_uri() + ("?immutable=1" if self.immutable else "?mode=ro")
-        worker = await Worker.start(uri, self._settings.max_memory)
-        self._workers.add(worker)
+        opened, hello = self._opened, {}
+        try:
+            worker = await Worker.start(uri, self._settings.max_memory)
+        except OSError as error:  # no process, no memory or no handle left
+            raise Unavailable("The server is too busy to open a database; try again in a moment.") from error
+        self._workers[worker] = opened
         try:
             hello = await worker.hello()
-        except BaseException:
-            self._end(worker)
-            raise
+        except (Overstayed, Killed) as error:
+            raise self._unavailable(sqlite3.SQLITE_IOERR) from error
+        finally:
+            if "ready" not in hello:
+                self._end(worker)
         if "ready" in hello:
             return worker
-        self._end(worker)
         code = hello["code"] & 0xFF
         # To read a WAL database SQLite writes beside it; where it cannot, it must be told that nobody does.
         if (
@@ -145,7 +153,7 @@ class Pool:
 
     def _end(self, worker: Worker) -> None:
         worker.kill()
-        self._workers.discard(worker)
+        self._workers.pop(worker, None)
         ending = asyncio.get_running_loop().create_task(worker.gone())
         self._endings.add(ending)
         ending.add_done_callback(self._endings.discard)
@@ -186,3 +194,8 @@ class Pool:
             return Provider(name=self.name, state="failing", note=self._trouble)
         note = _IMMUTABLE if self.immutable else ""
         return Provider(name=self.name, state="ready" if self._opened else "untried", note=note)
+
+
+def _ended(late: bool) -> dict[str, Any]:
+    """The reply of a child that ended without one."""
+    return {"failed": "MemoryError", "late": late, "code": 0, "message": "", "denied": None, "rows": []}

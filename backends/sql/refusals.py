@@ -23,6 +23,7 @@ _VERBS = {
     sqlite3.SQLITE_SAVEPOINT: "A savepoint",
 }
 _CHANGES_SCHEMA = {"create", "drop", "alter", "vacuum", "replace", "reindex", "analyze"}
+_NOT_CONNECTED = "vtable constructor failed: "
 _READS = "Read with SELECT, WITH, VALUES or EXPLAIN."
 
 
@@ -38,6 +39,10 @@ def refusal(failed: Mapping[str, Any], sql: str, seconds: float, names: Mapping[
     message, code = _one_line(failed["message"]), failed["code"] & 0xFF
     if failed["denied"]:
         action, one, two = failed["denied"]
+        if (action, one) == (sqlite3.SQLITE_UPDATE, "sqlite_master"):  # a virtual table wanted to connect
+            called = message.startswith(_NOT_CONNECTED)
+            name = quote(message.removeprefix(_NOT_CONNECTED)) if called else "A table of the engine's own"
+            return Forbidden(f"{name} may not be read. sql_list_tables shows the tables.")
         return Forbidden(_denied(action, one, two, sql))
     if failed["late"] or code == sqlite3.SQLITE_INTERRUPT:
         return TooMuch(
@@ -78,8 +83,6 @@ def _denied(action: int, one: str, two: str, sql: str) -> str:
     match action:
         case sqlite3.SQLITE_FUNCTION:
             return f"The function {_one_line(two)}() is not allowed; SQLite's other functions are."
-        case sqlite3.SQLITE_READ:
-            return f"{quote(one)} may not be read. sql_list_tables shows the tables."
         case sqlite3.SQLITE_PRAGMA:
             return (
                 f"PRAGMA {_one_line(one)}{' with a value' if two else ''} is not allowed: this database is "

@@ -1,6 +1,7 @@
 """The parent's side of a child process: start it, ask it, kill it."""
 
 import asyncio
+import contextlib
 import marshal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ _APPLICATION = str(Path(__file__).resolve().parents[2])
 
 
 class Overstayed(Exception):
-    """A child was killed because its statement went on past its time."""
+    """A child's statement goes on past its time: it has to be killed."""
 
 
 class Killed(Exception):
@@ -57,31 +58,25 @@ class Worker:
         return await self._exchange(None, START_SECONDS)
 
     async def ask(self, ask: dict[str, Any]) -> dict[str, Any]:
-        """Run one statement. Whatever ends the wait for it, a cancelled call too, ends the child."""
+        """Run one statement. If anything but a reply ends the wait, the child is to be killed."""
         reply = await self._exchange(ask, ask["seconds"] + GRACE_SECONDS)
         pieces = reply.pop("pieces", ())
         reply["rows"] = [row for piece in pieces for row in marshal.loads(piece)]  # noqa: S302 - our own child's
         return reply
 
     async def _exchange(self, ask: dict[str, Any] | None, seconds: float) -> dict[str, Any]:
-        answered = False
         try:
             async with asyncio.timeout(seconds):
                 if ask is not None:
                     self._send(marshal.dumps(ask))
-                reply = await self._receive()
-            answered = True
+                return await self._receive()
         except TimeoutError as error:
             raise Overstayed from error
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             code = await self._process.wait()
-            if code < 0:
+            if code not in (0, 1):  # a signal, or what Windows has for one
                 raise Killed from error
             raise RuntimeError(f"the SQL process ended with status {code}") from error  # its log is on stderr
-        finally:
-            if not answered:
-                self.kill()
-        return reply
 
     def _send(self, body: bytes) -> None:
         assert self._process.stdin is not None  # noqa: S101 - asked for as a pipe
@@ -100,7 +95,8 @@ class Worker:
 
     def kill(self) -> None:
         if self.alive:
-            self._process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
 
     async def gone(self) -> None:
         """Wait until the process has been reaped and its pipes are closed."""

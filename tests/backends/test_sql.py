@@ -10,13 +10,15 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from backends.sql import Databases
+from backends.sql.connection import ReadOnlyConnection
+from backends.sql.rows import read_page
 from config import SqlSettings
 from errors import Forbidden, Refusal, TooMuch, Unavailable, Unknown
 
@@ -66,7 +68,8 @@ def opened(tmp_path: Path) -> Open:
 def children() -> list[int]:
     found: list[int] = []
     for task in Path("/proc/self/task").iterdir():
-        found += map(int, (task / "children").read_text().split())
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread may end while we look
+            found += map(int, (task / "children").read_text().split())
     return found
 
 
@@ -185,6 +188,19 @@ async def test_text_that_grows_in_json_still_keeps_to_the_byte_budget(opened: Op
     assert 0 < len(page.json_text()) < 21_000
 
 
+def test_no_more_than_the_byte_budget_leaves_the_child(tmp_path: Path) -> None:
+    ask = {
+        "sql": ENDLESS.replace("count(*)", "hex(zeroblob(x % 999))"),
+        "params": (),
+        "limit": 10**6,
+        "offset": 0,
+    }
+    with closing(ReadOnlyConnection(f"{make(tmp_path / 'a.db').as_uri()}?mode=ro", 2**40)) as connection:
+        page = read_page(connection, {**ask, "bytes": 50_000})
+    assert page["cut"] == "bytes"
+    assert 40_000 < sum(map(len, page["pieces"])) < 51_000
+
+
 async def test_one_row_over_the_byte_budget_is_refused(opened: Open) -> None:
     async with opened(max_bytes=10_000) as databases:
         with pytest.raises(TooMuch, match="One row"):
@@ -243,6 +259,8 @@ async def test_text_that_is_not_utf_8_is_shown_with_a_notice(opened: Open) -> No
         ("WITH a AS (SELECT 1) DELETE FROM city", Forbidden, "DELETE is not allowed"),
         ("PRAGMA journal_mode = WAL", Forbidden, "PRAGMA journal_mode with a value is not allowed"),
         ("SELECT load_extension('x')", Forbidden, "function load_extension() is not allowed"),
+        ("SELECT * FROM sqlite_stmt", Forbidden, "'sqlite_stmt' may not be read"),
+        ("SELECT file FROM pragma_database_list", Forbidden, "engine's own may not be read"),
         ("BEGIN", Forbidden, "A transaction is not allowed"),
         ("SELECT 1; SELECT 2", Forbidden, "One statement a call"),
         ("", Unknown, "no statement"),
@@ -405,12 +423,32 @@ async def test_a_child_that_has_swollen_is_replaced(opened: Open) -> None:
         assert children() != before
 
 
+def test_sqlite_keeps_to_its_memory_where_the_kernel_sets_no_limit(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.db")
+    script = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from backends.sql.connection import ReadOnlyConnection
+connection = ReadOnlyConnection({path.as_uri()!r} + "?mode=ro", 20_000_000)
+try:
+    connection.execute(
+        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 2000) "
+        "SELECT randomblob(100000) AS r FROM n ORDER BY r").fetchone()
+except MemoryError:
+    print("stopped")
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout == "stopped\n"
+
+
 def test_children_end_when_the_server_is_killed(tmp_path: Path) -> None:
     make(tmp_path / "a.db")
     script = f"""
 import asyncio, sys
 sys.path.insert(0, {str(ROOT)!r})
 from backends.sql import Databases
+from backends.sql.connection import ReadOnlyConnection
+from backends.sql.rows import read_page
 from config import SqlSettings
 async def main():
     settings = SqlSettings.model_validate(dict(databases=dict(a={str(tmp_path / "a.db")!r}), timeout=30))
@@ -461,6 +499,12 @@ async def test_a_table_too_long_to_count_is_listed_without_its_rows(opened: Open
     async with opened(f"CREATE VIEW endless AS {ENDLESS}") as databases:
         listed = await databases.list_tables()
     assert {entry.name: entry.rows for entry in listed.tables}["endless"] is None
+
+
+async def test_a_table_whose_count_gets_stuck_is_listed_without_its_rows_too(opened: Open) -> None:
+    async with opened(f"CREATE VIEW stuck AS {STUCK}") as databases:
+        listed = await databases.list_tables()
+    assert {entry.name: entry.rows for entry in listed.tables}["stuck"] in (None, 1)
 
 
 async def test_a_broken_view_does_not_hide_the_rest(opened: Open) -> None:
@@ -632,7 +676,12 @@ async def test_a_database_that_appears_is_served_from_then_on(tmp_path: Path) ->
 async def test_a_file_put_in_place_of_another_is_the_one_that_is_read(opened: Open, tmp_path: Path) -> None:
     async with opened() as databases:
         assert (await databases.query("SELECT count(*) FROM city")).rows == [(3,)]
+        slow = ENDLESS.replace("FROM n)", "FROM n LIMIT 300000)")
+        in_flight = asyncio.create_task(databases.query(slow))
+        await asyncio.sleep(0.02)
         make(tmp_path / "new.db", "DELETE FROM city;").replace(tmp_path / "main.db")
+        assert (await databases.query("SELECT count(*) FROM city")).rows == [(0,)]
+        await in_flight
         assert (await databases.query("SELECT count(*) FROM city")).rows == [(0,)]
 
 
@@ -712,6 +761,8 @@ def test_a_wal_database_on_a_read_only_mount_opens_and_health_says_how(tmp_path:
 import asyncio, sys
 sys.path.insert(0, {str(ROOT)!r})
 from backends.sql import Databases
+from backends.sql.connection import ReadOnlyConnection
+from backends.sql.rows import read_page
 from config import SqlSettings
 async def main():
     settings = SqlSettings.model_validate(dict(databases=dict(wal={str(place / "wal.db")!r})))

@@ -5,6 +5,7 @@ import hashlib
 import os
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -86,13 +87,12 @@ def memory() -> int:
     """Resident bytes of this process and of its children."""
     processes = [os.getpid()]
     for task in Path("/proc/self/task").iterdir():
-        processes += map(int, (task / "children").read_text().split())
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread or a child may end while we look
+            processes += map(int, (task / "children").read_text().split())
     pages = 0
     for process in processes:
-        try:
+        with suppress(FileNotFoundError, ProcessLookupError):
             pages += int(Path(f"/proc/{process}/statm").read_text().split()[1])
-        except (FileNotFoundError, ProcessLookupError):
-            continue
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
