@@ -107,7 +107,8 @@ def examine_configuration(image: Image) -> None:
 
 def examine_files(image: Image) -> None:
     app, environment = image.root / "app", image.root / "venv"
-    unwanted = [n for n in ("tests", ".git", ".ci", ".venv", ".env", "docs", "state") if (app / n).exists()]
+    never = ("tests", ".git", ".ci", ".venv", ".env", "docs", "state", "data/world", "data/build_world.py")
+    unwanted = [name for name in never if (app / name).exists()]
     check(not unwanted, "only what runs was copied", unwanted)
     check(not list(environment.glob("lib/*/site-packages/pip")), "no installer in the environment")
     check((image.root / "etc/pip.conf").stat().st_size == 0, "no pip settings of this machine")
