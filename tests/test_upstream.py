@@ -133,6 +133,21 @@ async def test_every_trouble_is_refused_in_time_and_in_words(
         assert (service.state, service.note) == ("ready", "")
 
 
+async def test_each_caller_waits_no_longer_than_its_own_deadline(fake: tuple[Troubled, str]) -> None:
+    app, url = fake
+    app.trouble, app.times = "slow body", 1
+    async with opened(url, timeout_s=5) as service:
+        hurried = asyncio.create_task(ask(service, within=0.1))
+        patient = asyncio.create_task(ask(service, within=0.5))
+        start = time.monotonic()
+        with pytest.raises(Unavailable, match="did not answer in time"):
+            await hurried
+        assert time.monotonic() - start < 2
+        with pytest.raises(Unavailable, match="did not answer in time"):
+            await patient
+    assert len(app.seen) == 1
+
+
 @pytest.mark.parametrize("trouble", ["429", "503", "cut body", "error inside a 200", "429 with seconds"])
 async def test_a_passing_trouble_is_tried_again_unnoticed(fake: tuple[Troubled, str], trouble: str) -> None:
     app, url = fake
@@ -376,6 +391,7 @@ async def test_closing_ends_what_is_under_way() -> None:
         caller = asyncio.create_task(cache.get("k", 60, fetches))
         await asyncio.sleep(0.01)
         await cache.close()
+        assert fetches.ended == 1  # by now, not some time later
         await asyncio.wait([caller])
         assert caller.cancelled()
 

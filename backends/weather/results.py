@@ -51,8 +51,11 @@ class Record(Result):
         record = handler.resolve_ref_schema(schema)
         record.pop("required", None)
         for field in record.get("properties", {}).values():
+            field.pop("additionalProperties", None)
             if isinstance(field.get("type"), list):
                 field["type"] = field["type"][0]
+            if "$ref" in field.get("items", {}):  # each record is used in one place
+                field["items"] = handler.resolve_ref_schema(field["items"])
         return schema
 
     def in_units(self, units: Units) -> Self:
