@@ -32,7 +32,7 @@ demo: setup ## Ask the real server something in every domain, over STDIO
 	@$(RUN) server.py demo
 
 test: setup ## The test suite, without network, in under three minutes
-	$(RUN) -m pytest -m "not slow"
+	$(RUN) -m pytest -m "not slow" -n auto --dist loadgroup
 
 test-slow: setup ## What takes longer: soaks, races, fuzzers
 	$(RUN) -m pytest -m slow
