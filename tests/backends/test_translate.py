@@ -45,6 +45,7 @@ def world(servers: tuple[GoogleTranslate, str, MyMemory, str], tmp_path: Path) -
     for fake in (google, mymemory):
         fake.trouble, fake.habit, fake.times = "", "plain", 1_000_000
         fake.seen.clear()
+    mymemory.pause_s = 0.0
     settings = TranslateSettings(
         google_url=google_url,
         mymemory_url=mymemory_url,
@@ -191,6 +192,21 @@ async def test_engines_that_all_hang_are_given_up_at_the_deadline(world: World) 
         assert time.monotonic() - started < 2
 
 
+async def test_an_engine_too_slow_for_a_long_text_gets_its_share_of_the_time_and_no_rest(
+    world: World,
+) -> None:
+    world.mymemory.pause_s = 0.3  # five questions are longer than its half of the time
+    long = "\n".join(f"{ENGLISH} and tomorrow {n}" for n in range(45))
+    async with opened(world, providers=("mymemory", "apertium")) as translator:
+        await translator.languages("es")
+        started = time.monotonic()
+        result = await translator.text(long, "es", "en")
+        assert time.monotonic() - started < 1.9
+        assert (result.text, result.provider) == (long.upper(), "apertium")
+        assert result.notices == ("mymemory did not finish in time, so apertium translated.",)
+        assert (await translator.text(ENGLISH, "es", "en")).provider == "mymemory"
+
+
 async def test_an_answer_after_the_deadline_reaches_nobody(world: World) -> None:
     world.google.trouble, world.google.times = "slow", 1
     async with opened(world, providers=("google",), timeout=0.8) as translator:
@@ -310,13 +326,15 @@ async def test_a_batch_that_fails_as_one_is_refused_as_one(world: World) -> None
 
 
 async def test_a_batch_that_runs_out_of_time_keeps_what_it_has(world: World) -> None:
-    async with opened(world, providers=("apertium",), timeout=0.6) as translator:
-        await translator.batch(["warm"], "es", "en")
+    texts = ["good", *(f"hang {n}" for n in range(60))]
+    async with opened(world, providers=("apertium",), timeout=0.4) as translator:
+        await translator.languages("es")
         started = time.monotonic()
-        result = await translator.batch(["good", *(f"hang {n}" for n in range(9))], "es", "en")
-        assert time.monotonic() - started < 3
+        result = await translator.batch(texts, "es", "en")
+        assert 1.1 < time.monotonic() - started < 2.5
     assert result.items[0].text == "GOOD"
-    assert result.failed == 9
+    assert result.failed == 60
+    assert result.items[-1].error == "There was no time left for this text; send it again."
 
 
 async def test_a_hundred_texts_through_every_engine_are_each_their_own(world: World) -> None:

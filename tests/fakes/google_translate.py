@@ -3,6 +3,7 @@
 A translation is the text with its target behind every line, so that an answer shows its question.
 """
 
+import asyncio
 import html
 
 from starlette.applications import Starlette
@@ -28,9 +29,14 @@ class GoogleTranslate(Troubled):
 
     def __init__(self) -> None:
         self.habit = "plain"
+        self.running = self.most_at_once = 0
         super().__init__(Starlette(routes=[Route("/m", self._page)]))
 
     async def _page(self, request: Request) -> Response:
+        self.running += 1
+        self.most_at_once = max(self.most_at_once, self.running)
+        await asyncio.sleep(0.002)
+        self.running -= 1
         query = request.query_params
         if len(request.url.query) > 16_000:
             return HTMLResponse("<title>Error 414 (Request-URI Too Large)!!1</title>", 414)

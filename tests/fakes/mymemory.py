@@ -3,6 +3,7 @@
 A translation is the text with its target behind it, so that an answer shows its question.
 """
 
+import asyncio
 import html
 from typing import Any
 
@@ -29,9 +30,11 @@ class MyMemory(Troubled):
 
     def __init__(self) -> None:
         self.habit = "plain"
+        self.pause_s = 0.0
         super().__init__(Starlette(routes=[Route("/get", self._get)]))
 
     async def _get(self, request: Request) -> Response:
+        await asyncio.sleep(self.pause_s)
         text, pair = request.query_params["q"], request.query_params["langpair"]
         if len(text.encode()) > 500:
             return JSONResponse(_body("QUERY LENGTH LIMIT EXCEEDED. MAX ALLOWED QUERY : 500 CHARS", "403"))
