@@ -1,7 +1,6 @@
 """The sandbox's tools: everything is read, nothing is written, and nothing outside is reached."""
 
 import base64
-from collections.abc import Iterable
 from typing import Annotated
 
 from fastmcp import Context, FastMCP
@@ -14,18 +13,13 @@ from backends.files.json_values import Value
 from backends.files.reading import Info, Media, Page
 from backends.files.searching import Matches
 from backends.files.tree import Found, Listing
-from tools import READS_HERE
+from tools import READS_HERE, may_be_left_out, warn
 
 TAGS = {"files", "read", "local"}
 
 Path = Annotated[str, Field(description="From the sandbox's top, like 'docs/notes.md'.")]
 Top = Annotated[str, Field(description="Directory to start from.")]
-Limit = Annotated[int, Field(ge=1, le=10_000, description="Most entries to return.")]
-
-
-async def _warn(ctx: Context, notices: Iterable[str]) -> None:
-    for notice in notices:
-        await ctx.warning(notice)
+Limit = Annotated[int, Field(ge=1, le=10_000, description="Most entries.")]
 
 
 def register(server: FastMCP, backend: Sandbox) -> None:
@@ -38,13 +32,16 @@ def _register_trees(server: FastMCP, backend: Sandbox) -> None:
     async def list_entries(
         ctx: Context,
         path: Path = ".",
-        depth: Annotated[int, Field(ge=1, le=50, description="Levels of directories to show.")] = 1,
+        depth: Annotated[int, Field(ge=1, le=50, description="Levels to show.")] = 1,
         limit: Limit = 200,
-        cursor: Annotated[str | None, Field(description="next_cursor of the call before.")] = None,
+        cursor: Annotated[
+            str | None,
+            Field(description="next_cursor of the call before.", json_schema_extra=may_be_left_out),
+        ] = None,
     ) -> Listing:
         """Entries of a directory with kind, size in bytes and time of change."""
         listing = await backend.list_directory(path, depth, limit, cursor)
-        await _warn(ctx, listing.notices)
+        await warn(ctx, listing.notices)
         return listing
 
     @server.tool(title="Find files", tags=TAGS, annotations=READS_HERE)
@@ -67,7 +64,7 @@ def _register_trees(server: FastMCP, backend: Sandbox) -> None:
             await ctx.report_progress(count, message=what)
 
         found = await backend.find(pattern, path, limit, report)
-        await _warn(ctx, found.notices)
+        await warn(ctx, found.notices)
         return found
 
     @server.tool(title="Search in files", tags=TAGS, annotations=READS_HERE)
@@ -80,7 +77,7 @@ def _register_trees(server: FastMCP, backend: Sandbox) -> None:
             bool, Field(description="Take text as an RE2 expression; (?i) ignores case.")
         ] = False,
         context: Annotated[int, Field(ge=0, le=20, description="Lines to show before and after.")] = 0,
-        limit: Annotated[int, Field(ge=1, le=1000, description="Most lines to return.")] = 100,
+        limit: Annotated[int, Field(ge=1, le=1000, description="Most lines.")] = 100,
     ) -> Matches:
         """Lines of text files that hold the text, with path and line number."""
 
@@ -90,14 +87,14 @@ def _register_trees(server: FastMCP, backend: Sandbox) -> None:
         matches = await backend.search(
             text, path, glob, regex=regex, context=context, limit=limit, report=report
         )
-        await _warn(ctx, matches.notices)
+        await warn(ctx, matches.notices)
         return matches
 
     @server.tool(title="File facts", tags=TAGS, annotations=READS_HERE)
     async def info(ctx: Context, path: Path) -> Info:
         """Kind, size in bytes, times, media type, and a text's encoding and number of lines."""
         facts = await backend.info(path)
-        await _warn(ctx, facts.notices)
+        await warn(ctx, facts.notices)
         return facts
 
 
@@ -107,11 +104,11 @@ def _register_contents(server: FastMCP, backend: Sandbox) -> None:
         ctx: Context,
         path: Path,
         start_line: Annotated[int, Field(ge=1, description="First line, counted from 1.")] = 1,
-        max_lines: Annotated[int, Field(ge=1, le=10_000, description="Most lines to return.")] = 500,
+        max_lines: Annotated[int, Field(ge=1, le=10_000, description="Most lines.")] = 500,
     ) -> Page:
         """Lines of a text file as they are, with their numbers and where to go on."""
         page = await backend.read(path, start_line, max_lines)
-        await _warn(ctx, page.notices)
+        await warn(ctx, page.notices)
         return page
 
     @server.tool(title="Read a JSON file", tags=TAGS, annotations=READS_HERE)
@@ -124,7 +121,7 @@ def _register_contents(server: FastMCP, backend: Sandbox) -> None:
     ) -> Value:
         """The value at a JSON pointer in a JSON file."""
         value = await backend.read_json(path, pointer)
-        await _warn(ctx, value.notices)
+        await warn(ctx, value.notices)
         return value
 
     @server.tool(

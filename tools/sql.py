@@ -9,11 +9,13 @@ from pydantic import Field
 
 from backends.sql import Databases
 from backends.sql.results import Plan, Rows, TableDetail, Tables
-from tools import READS_HERE, MaybeJson
+from tools import READS_HERE, MaybeJson, may_be_left_out, warn
 
 TAGS = {"sql", "read", "local"}
 
-Database = Annotated[str | None, Field(description="The first one if left out.")]
+Database = Annotated[
+    str | None, Field(description="The first one if left out.", json_schema_extra=may_be_left_out)
+]
 Sql = Annotated[str, Field(description="One SQLite statement that reads.")]
 Params = Annotated[
     list[Any] | dict[str, Any] | None,
@@ -47,14 +49,13 @@ def register(server: FastMCP, backend: Databases) -> None:
         sql: Sql,
         ctx: Context,
         params: Params = None,
-        limit: Annotated[int, Field(ge=1, le=most, description="Most rows to return.")] = min(100, most),
-        offset: Annotated[int, Field(ge=0, description="Rows to skip, for the next page.")] = 0,
+        limit: Annotated[int, Field(ge=1, le=most, description="Most rows.")] = min(100, most),
+        offset: Annotated[int, Field(ge=0, description="Rows to skip.")] = 0,
         database: Database = None,
     ) -> ToolResult:
         """Rows of a read-only query, a page at a time, each row a list in the order of the columns."""
         rows = await backend.query(sql, params, limit, offset, database, ctx.report_progress)
-        for notice in rows.notices:
-            await ctx.warning(notice)
+        await warn(ctx, rows.notices)
         return _encoded(rows)
 
     @server.tool(title="Explain query", tags=TAGS, annotations=READS_HERE)

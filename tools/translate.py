@@ -6,7 +6,7 @@ from fastmcp import Context, FastMCP
 from pydantic import Field
 
 from backends.translate import BatchResult, Detection, LanguageList, TextResult, Translator
-from tools import READS_HERE, READS_NETWORK, MaybeJson
+from tools import READS_HERE, READS_NETWORK, MaybeJson, may_be_left_out, warn
 
 Target = Annotated[str, Field(description="Code or English name, such as 'pt-BR'.")]
 Source = Annotated[str, Field(description="Like target, or 'auto' to detect it.")]
@@ -25,8 +25,7 @@ def register(server: FastMCP, backend: Translator) -> None:
         result = await backend.text(text, target, source)
         await ctx.report_progress(1, 1)
         await ctx.info(f"{result.source} to {result.target} by {result.provider}: {result.quality}.")
-        for notice in result.notices:
-            await ctx.warning(notice)
+        await warn(ctx, result.notices)
         return result
 
     @server.tool(title="Translate a list", tags={"translate", "read", "network"}, annotations=READS_NETWORK)
@@ -43,8 +42,7 @@ def register(server: FastMCP, backend: Translator) -> None:
         """Translate many texts: an item for each, in order, with its text or its own error."""
         result = await backend.batch(texts, target, source, ctx.report_progress)
         await ctx.info(f"{len(texts) - result.failed} of {len(texts)} texts translated to {result.target}.")
-        for notice in result.notices:
-            await ctx.warning(notice)
+        await warn(ctx, result.notices)
         return result
 
     @server.tool(title="Detect a language", tags={"translate", "read", "local"}, annotations=READS_HERE)
@@ -56,7 +54,10 @@ def register(server: FastMCP, backend: Translator) -> None:
 
     @server.tool(title="Languages to translate", tags={"translate", "read", "local"}, annotations=READS_HERE)
     async def languages(
-        query: Annotated[str | None, Field(description="Part of a name, or how a code begins.")] = None,
+        query: Annotated[
+            str | None,
+            Field(description="Part of a name, or how a code begins.", json_schema_extra=may_be_left_out),
+        ] = None,
     ) -> LanguageList:
         """Languages with code, name and the engines that can do them now."""
         return await backend.languages(query)

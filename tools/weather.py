@@ -17,7 +17,7 @@ from backends.weather.results import (
     Units,
 )
 from errors import quote
-from tools import READS_NETWORK
+from tools import READS_NETWORK, may_be_left_out, warn
 
 # No length here: the backend refuses a long one, and the limits would be listed six times.
 Place = Annotated[str, Field(description="Name ('Paris, Texas' if common) or 'latitude,longitude'.")]
@@ -38,8 +38,7 @@ async def _tell(ctx: Context, doing: str, answer: Awaitable[Answer]) -> Answer:
     await ctx.info(doing)
     await ctx.report_progress(0, 1)
     result = await answer
-    for notice in result.notices:
-        await ctx.warning(notice)
+    await warn(ctx, result.notices)
     await ctx.report_progress(1, 1)
     return result
 
@@ -51,7 +50,10 @@ def register(server: FastMCP, backend: Weather) -> None:
     async def find_place(
         name: Place,
         ctx: Context,
-        country: Annotated[str | None, Field(description="Country or region, name or code.")] = None,
+        country: Annotated[
+            str | None,
+            Field(description="Country or region, name or code.", json_schema_extra=may_be_left_out),
+        ] = None,
         limit: Annotated[int, Field(description="Most candidates.", ge=1, le=50)] = 5,
     ) -> Candidates:
         """Places of a name, likeliest first, with coordinates, time zone and population."""
