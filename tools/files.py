@@ -51,7 +51,6 @@ def _register_trees(server: FastMCP, backend: Sandbox) -> None:
             str,
             Field(
                 min_length=1,
-                max_length=1000,
                 description="Glob such as '*.md' or 'logs/**/*.log'; without a / it matches at any depth.",
             ),
         ],
@@ -70,9 +69,9 @@ def _register_trees(server: FastMCP, backend: Sandbox) -> None:
     @server.tool(title="Search in files", tags=TAGS, annotations=READS_HERE)
     async def search(
         ctx: Context,
-        text: Annotated[str, Field(min_length=1, max_length=1000, description="Text to find, case and all.")],
+        text: Annotated[str, Field(min_length=1, description="Text to find, case and all.")],
         path: Annotated[str, Field(description="Directory or file to search.")] = ".",
-        glob: Annotated[str, Field(min_length=1, max_length=1000, description="Files to search.")] = "**",
+        glob: Annotated[str, Field(description="Files to search.")] = "**",
         regex: Annotated[
             bool, Field(description="Take text as an RE2 expression; (?i) ignores case.")
         ] = False,

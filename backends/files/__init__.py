@@ -45,44 +45,51 @@ class Sandbox:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings, self._mechanism, self._clock = settings, mechanism, clock
+        self._workers: Workers | None = None
+        self._beneath: beneath.Beneath | None = None
         self._root: Root | None = None
-        self._trouble = "It has not been opened yet."
-        self._workers = Workers(clock)
+        self._trouble = "It has not been opened."
 
     async def __aenter__(self) -> Self:
         self._workers = Workers(self._clock)
-        self._open()
+        self._hold()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        root, self._root = self._root, None
+        workers, held = self._workers, self._beneath
+        self._workers = self._beneath = self._root = None
         # A thread that is stuck in the system keeps the handle: its number must not come to mean another.
-        if await self._workers.close() and root:
-            root.beneath.close()
+        if workers and await workers.close() and held:
+            held.close()
 
-    def _open(self) -> None:
+    def _hold(self) -> None:
         try:
-            deny = Deny(self._settings.deny)
-        except ValueError:
-            self._trouble = "ALMANAC_FILES_DENY holds a pattern that .gitignore would not take."
-            return
-        try:
-            self._root = Root(beneath.hold(self._settings.root, self._mechanism), deny)
+            self._beneath = beneath.hold(self._settings.root, self._mechanism)
         except OSError as error:
             reasons = {errno.ENOENT: "does not exist", errno.ENOTDIR: "is not a directory"}
             reason = reasons.get(error.errno or 0, "cannot be read")
             self._trouble = f"The directory that ALMANAC_FILES_ROOT names {reason}."
 
+    def _opened(self) -> Root | None:
+        """The root; what was missing at the start may have been mounted since."""
+        if self._workers and not self._beneath:
+            self._hold()
+        if self._beneath and not self._root:
+            try:  # here and not at the start, which the libraries behind it would make 17 ms longer
+                self._root = Root(self._beneath, Deny(self._settings.deny))
+            except ValueError:
+                self._trouble = "ALMANAC_FILES_DENY holds a pattern that .gitignore would not take."
+        return self._root
+
     async def _run(
         self, do: Callable[[Root, Work], T], *, long: bool = False, report: Report | None = None
     ) -> T:
-        if self._root is None:
-            self._open()  # it may have been mounted since
-        if (root := self._root) is None:
+        root, workers = self._opened(), self._workers
+        if root is None or workers is None:
             raise Unavailable(
                 "The sandbox cannot be opened. `status` says what is wrong; other tools still work."
             )
-        return await self._workers.run(
+        return await workers.run(
             lambda work: do(root, work), self._settings.timeout, long=long, report=report
         )
 
@@ -152,16 +159,14 @@ class Sandbox:
 
     async def health(self, probe: bool = False) -> Health:
         """Whether the directory is open, and by which mechanism; `probe` lists it."""
-        if self._root is None:
-            self._open()
-        if self._root is None:
+        if (root := self._opened()) is None:
             return Health(state="unavailable", summary="The sandbox cannot be opened.", mend=self._trouble)
         if probe:
             try:
                 await self.list_directory(".", 1, 1, None)
             except Refusal as error:
                 return Health(state="unavailable", summary=str(error), mend="Let the server's user read it.")
-        name = self._root.beneath.name
+        name = root.beneath.name
         summary = {
             "openat2": "Read-only; the kernel opens every path beneath one held directory (openat2).",
             "walk": "Read-only; every path is opened beneath one held directory, name by name; no links.",

@@ -8,10 +8,13 @@ import fnmatch
 import re
 from collections.abc import Callable, Iterable
 
-from errors import Forbidden, Unknown, quote
+from errors import Forbidden, TooMuch, Unknown, quote
 
 States = frozenset[int]
 _ANY_DEPTH = None
+MAX_PATTERN = (
+    1_000  # characters; a path holds 4,096 at most, and a pattern is shorter than what it stands for
+)
 
 
 class Glob:
@@ -53,6 +56,8 @@ class Glob:
 
 def _checked(pattern: str) -> str:
     sent = quote(pattern)
+    if len(pattern) > MAX_PATTERN:
+        raise TooMuch(f"The pattern {sent} is too long: it holds at most {MAX_PATTERN:,} characters.")
     if "\\" in pattern:
         raise Forbidden(f"The pattern {sent} holds a backslash. Write / between names, like 'docs/**/*.md'.")
     if pattern.startswith("/") or ".." in pattern.split("/"):

@@ -13,6 +13,7 @@ from errors import TooMuch, Unavailable, Unknown, quote
 # Gives where matches begin in a block of lines, in order, at least one for every line that has one.
 Finder = Callable[[bytes], Iterator[int]]
 
+MAX_TEXT = 1_000  # characters searched for
 _MEMORY = 1 << 20  # bytes for one compiled expression; the largest then costs 10 µs a byte of text
 _BY_LINES = b"(?m)"  # ^ and $ are every line's
 _BLOCK_ANCHOR = re.compile(r"(?<!\\)(?:\\\\)*\\[Az]")
@@ -25,6 +26,7 @@ def has_regex() -> bool:
 
 def plain(text: str) -> Finder:
     """Finds the text itself, case and all."""
+    _check_length(text)
     if "\n" in text:
         raise Unknown(f"{quote(text)} spans lines; files_search looks at one line at a time.")
     try:
@@ -50,6 +52,7 @@ def regular(expression: str) -> Finder:
         raise Unavailable(
             "This machine has no engine for regular expressions. Search for plain text, with regex=false."
         ) from error
+    _check_length(expression)
     sent = quote(expression)
     if _BLOCK_ANCHOR.search(expression):
         raise Unknown(f"{sent} has \\A or \\z; lines are searched one by one, so write ^ and $.")
@@ -74,6 +77,13 @@ def regular(expression: str) -> Finder:
             at = block.find(b"\n", match.start()) + 1 or len(block)
 
     return find
+
+
+def _check_length(text: str) -> None:
+    if len(text) > MAX_TEXT:
+        raise TooMuch(
+            f"{quote(text)} is too long: what is searched for holds at most {MAX_TEXT:,} characters."
+        )
 
 
 def _not_an_expression(sent: str, reason: str) -> Unknown | TooMuch:

@@ -121,6 +121,8 @@ class Root:
                 if not opened.is_directory:
                     return Unknown(f"{quote(path)} is not there: {quote(above)} is a file.")
                 names = [e.name for e in islice(self.visible(parts[:depth], opened), _NEAR)]
+            except OSError:
+                break  # gone since it was opened
             finally:
                 opened.close()
             if parts[depth] in names and depth == len(parts) - 1:

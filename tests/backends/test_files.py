@@ -116,12 +116,16 @@ async def test_nothing_stays_open_and_no_thread_stays_behind(tmp_path: Path) -> 
     assert threading.active_count() <= before + 1  # AnyIO keeps an idle one until the loop ends
 
 
+@pytest.mark.usefixtures("linux")
 async def test_after_it_was_left_it_can_be_entered_again(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x")
     sandbox = Sandbox(FilesSettings(root=tmp_path))
     for _ in range(2):
         async with sandbox:
             assert (await sandbox.read("a.txt", 1, 1)).text == "x"
+        with pytest.raises(Unavailable):
+            await sandbox.read("a.txt", 1, 1)
+        assert str(tmp_path) not in handles()
 
 
 async def test_the_root_may_be_renamed_while_it_is_served(tmp_path: Path) -> None:

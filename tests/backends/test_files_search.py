@@ -146,6 +146,10 @@ async def test_a_text_over_lines_or_half_a_character_is_refused(search: Search) 
         await search("a\nb")
     with pytest.raises(Unknown, match="half a character"):
         await search("a\ud800")
+    with pytest.raises(TooMuch, match="at most 1,000 characters"):
+        await search("a" * 1001)
+    with pytest.raises(TooMuch, match="at most 1,000 characters"):
+        await search("a", glob="a" * 1001)
 
 
 @pytest.mark.usefixtures("_re2")
@@ -173,10 +177,10 @@ class TestRegularExpressions:
 
     async def test_a_bomb_costs_nothing(self, tmp_path: Path, search: Search) -> None:
         (tmp_path / "a.txt").write_text(("a" * 5_000 + "!\n") * 50)
-        started = time.perf_counter()
+        started = time.process_time()
         for expression in ("(a+)+$", "(a|a)*b$", "(a*)*b", "^(([a-z])+.)+[A-Z]([a-z])+$", "(x+x+)+y"):
             assert not (await search(expression, regex=True)).matches
-        assert time.perf_counter() - started < 2
+        assert time.process_time() - started < 2
 
     @pytest.mark.parametrize(
         ("expression", "kind", "says"),
@@ -206,7 +210,7 @@ class TestRegularExpressions:
         async with Sandbox(FilesSettings(root=tmp_path, timeout=0.3)) as sandbox:
             started = time.perf_counter()
             found = await sandbox.search("[ab]*a[ab]{900}c", ".", "**", regex=True, context=0, limit=10)
-            assert time.perf_counter() - started < 5  # a block of it takes 0.2 s
+            assert time.perf_counter() - started < 10  # a block of it takes 0.2 s, all of it a minute
         assert found.truncated
         assert "The time was up in 'a.txt'" in found.notices[0]
 

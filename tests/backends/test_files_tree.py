@@ -80,9 +80,9 @@ async def test_ten_thousand_entries_are_listed_at_once(tmp_path: Path) -> None:
     for number in range(10_000):
         (tmp_path / f"entry {number}.txt").touch()
     async with Sandbox(FilesSettings(root=tmp_path)) as sandbox:
-        started = time.perf_counter()
+        started = time.process_time()
         listing = await sandbox.list_directory(".", 1, 10_000, None)
-        assert time.perf_counter() - started < 2  # 0.1 on a machine with nothing else to do
+        assert time.process_time() - started < 2  # 0.1 where nothing else runs
         assert len(listing.entries) == 10_000
         assert not listing.truncated
         first = await sandbox.list_directory(".", 1, 200, None)
@@ -105,18 +105,17 @@ async def test_a_directory_that_may_not_be_read_is_told_of(tmp_path: Path) -> No
 
     (tmp_path / "locked").mkdir()
     (tmp_path / "open").mkdir()
-    sandbox = Sandbox(FilesSettings(root=tmp_path))
-    async with sandbox:
-        held = sandbox._root
+    async with Sandbox(FilesSettings(root=tmp_path)) as sandbox:
+        held = sandbox._beneath
         assert held is not None
-        real_open = held.beneath.open
+        real_open = held.open
 
         def refusing(parts: tuple[str, ...], links: bool = True) -> beneath.Opened:
             if parts == ("locked",):  # tests may run as root, whom no mode keeps out
                 raise PermissionError(13, "Permission denied")
             return real_open(parts, links)
 
-        held.beneath.open = refusing  # type: ignore[method-assign]  # the one fault a root cannot have
+        held.open = refusing  # type: ignore[method-assign]  # the one fault a root cannot have
         listing = await sandbox.list_directory(".", 2, 100, None)
         assert listing.notices == ("Directories that could not be opened: 1.",)
         with pytest.raises(Forbidden, match="does not let this server read 'locked'"):
@@ -183,10 +182,10 @@ async def test_a_glob_bomb_costs_nothing(tmp_path: Path) -> None:
     deep.mkdir(parents=True)
     (deep / ("a" * 200)).touch()
     async with Sandbox(FilesSettings(root=tmp_path)) as sandbox:
-        started = time.perf_counter()
+        started = time.process_time()
         for pattern in ("**/" * 300 + "b", "*a" * 300 + "b", "*" * 900 + "b", "**/*a*a*a*a*a*a*a*a*b/" * 40):
             assert (await sandbox.find(pattern, ".", 100)).paths == ()
-        assert time.perf_counter() - started < 3
+        assert time.process_time() - started < 3
 
 
 @given(
