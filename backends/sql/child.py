@@ -80,7 +80,7 @@ def give_up_powers(memory_bytes: int) -> None:
         return
     wanted = {resource.RLIMIT_FSIZE: 0, resource.RLIMIT_CORE: 0}
     if sys.platform == "linux":
-        # Python's copy of a row lies outside SQLite's heap limit: 2,000 columns may hold one large cell each.
+        # Python's copy of a row lies outside SQLite's heap limit, which has so far ended all that was tried.
         wanted[resource.RLIMIT_AS] = _memory(resident=False) + 4 * memory_bytes
     for limit, value in wanted.items():
         resource.setrlimit(limit, (value, value))
