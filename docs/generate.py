@@ -98,9 +98,10 @@ def configuration_page() -> str:
     page = [
         NOTE,
         "# Configuration\n",
-        "Everything is set in the environment, or in the file that `ALMANAC_ENV_FILE` names (otherwise the `.env` "
-        "beside `server.py`); the environment is stronger. Nothing needs setting to start. A name that does "
-        "not exist or a value that does not parse stops the start. Relative paths start at the checkout.\n",
+        "Everything is set in the environment, or in the file that `ALMANAC_ENV_FILE` names (otherwise the "
+        "`.env` beside `server.py`); the environment is stronger. Nothing needs setting to start. A name "
+        "that does not exist or a value that does not parse stops the start. Relative paths start at the "
+        "checkout.\n",
     ]
     for heading, rows in _sections():
         page += [f"## {heading.removesuffix('.')}\n", "| variable | default | |", "|---|---|---|"]
