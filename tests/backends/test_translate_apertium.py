@@ -56,7 +56,20 @@ async def opened(modes: Path = fake.MODES) -> AsyncIterator[Apertium]:
 
 
 def processes() -> list[int]:
-    """Every process this one has started and that is not gone."""
+    """Every process that this test has started and that is not gone."""
+    return [child for child in _children() if child not in _OTHERS]
+
+
+_OTHERS: set[int] = set()
+
+
+@pytest.fixture(autouse=True)
+def _others() -> None:
+    _OTHERS.clear()
+    _OTHERS.update(_children())
+
+
+def _children() -> list[int]:
     children = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -377,3 +390,20 @@ async def test_thousands_of_sentences_stay_right_while_calls_are_cancelled_and_p
                     await ask(engine, "The text that nobody waits for.")
             text = chance.choice(SENTENCES)
             assert await ask(engine, text) == expected[text]
+
+
+async def test_restarts_leave_no_open_files(tmp_path: Path) -> None:
+    modes = fake.stand_in(tmp_path)
+
+    async def churn(times: int) -> int:
+        async with opened(modes) as engine:
+            for _ in range(times):
+                await ask(engine, "well")
+                os.kill(processes()[0], signal.SIGKILL)
+                with contextlib.suppress(Trouble):
+                    await ask(engine, "die")
+        await asyncio.sleep(0.05)
+        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count, of files that come and go
+
+    few = await churn(1)
+    assert await churn(8) <= few
