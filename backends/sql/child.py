@@ -48,8 +48,9 @@ def answer(connection: ReadOnlyConnection, ask: dict[str, Any]) -> dict[str, Any
         try:
             return read_page(connection, ask)
         except sqlite3.DatabaseError:
-            if connection.denied is None or not connection.learn_schema():
+            if connection.denied is None:
                 raise
+            connection.connect_virtual_tables()  # one that lost its connection is denied it as well
             connection.denied = None
             return read_page(connection, ask)
     # Warning is the driver's for a second statement, ValueError and OverflowError for text and integers

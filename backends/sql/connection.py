@@ -86,19 +86,15 @@ class ReadOnlyConnection(sqlite3.Connection):
         if sys.version_info >= (3, 12):
             self.setconfig(_DEFENSIVE, True)
         self.set_progress_handler(self._overdue, _OPCODES_BETWEEN_CHECKS)
-        self._schema_version = -1
-        self.learn_schema()
+        self.connect_virtual_tables()
 
-    def learn_schema(self) -> bool:
-        """Connect the virtual tables, unless that is done; whether it was necessary.
+    def connect_virtual_tables(self) -> None:
+        """Connect those that may be read, and only then set the authorizer, so that no other one can.
 
-        To connect, all of them ask the authorizer for UPDATE of the schema, and rtree for INSERT and DELETE
-        besides. So those that may be read connect before it is set, and again when another program has
-        changed the schema; any other one cannot connect.
+        To connect, all of them ask it for UPDATE of the schema, and rtree for INSERT and DELETE besides. They
+        are lost, and have to connect again, when the schema is read anew: another program changed it, or
+        a VACUUM was refused.
         """
-        (version,) = self.execute("PRAGMA schema_version").fetchone()
-        if version == self._schema_version:
-            return False
         self.set_authorizer(None)
         try:
             found = self.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage = 0")
@@ -106,10 +102,8 @@ class ReadOnlyConnection(sqlite3.Connection):
             for name in (*(name for (name,) in found), *_TABLE_FUNCTIONS, *pragmas):
                 with contextlib.suppress(sqlite3.Error):  # its module is not in this build: not ours to mend
                     self.execute(f"SELECT 1 FROM {quoted(name)} LIMIT 0")  # noqa: S608 - quoted
-            self._schema_version = version
         finally:
             self.set_authorizer(self._authorize)
-        return True
 
     def _overdue(self) -> bool:
         return time.monotonic() > self.deadline
