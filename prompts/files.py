@@ -1,7 +1,4 @@
-"""Prompts about the sandbox: text only, naming the tools that do the work.
-
-An argument is described in the docstring: FastMCP appends a JSON schema to one annotated with a Field.
-"""
+"""Prompts about the sandbox."""
 
 from fastmcp import FastMCP
 

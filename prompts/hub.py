@@ -1,22 +1,17 @@
 """Prompts that cross domains: text only, naming the tools that do the work."""
 
-from typing import Annotated
-
 from fastmcp import FastMCP
-from pydantic import Field
 
 
 def register(server: FastMCP) -> None:
     @server.prompt(title="Travel briefing", tags={"hub", "read", "network"})
-    def travel_briefing(
-        city: Annotated[
-            str, Field(description="Where the journey goes, with the country if the name is common.")
-        ],
-        language: Annotated[
-            str, Field(description="Language of the briefing, as a code or an English name.")
-        ],
-    ) -> str:
-        """A one-page briefing for a traveller: the place, its weather, and phrases to take along."""
+    def travel_briefing(city: str, language: str) -> str:
+        """A one-page briefing for a traveller: the place, its weather, and phrases to take along.
+
+        Args:
+            city: Where the journey goes, with the country if the name is common.
+            language: Language of the briefing: a code or an English name.
+        """
         return (
             f"Prepare a one-page travel briefing for {city!r}, written in the language {language!r}.\n\n"
             "1. weather_find_place: confirm which place is meant; name the runners-up if it is ambiguous.\n"

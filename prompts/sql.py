@@ -1,18 +1,17 @@
 """Prompts about databases: text only, naming the tools that do the work."""
 
-from typing import Annotated
-
 from fastmcp import FastMCP
-from pydantic import Field
 
 
 def register(server: FastMCP, backend: object) -> None:
     @server.prompt(title="SQL analyst", tags={"sql", "read", "local"})
-    def analyst(
-        question: Annotated[str, Field(description="What is to be found out, in plain words.")],
-        database: Annotated[str, Field(description="Database to ask; the default one if empty.")] = "",
-    ) -> str:
-        """Answer a question from a database, with the queries that prove the answer."""
+    def analyst(question: str, database: str = "") -> str:
+        """Answer a question from a database, with the queries that prove the answer.
+
+        Args:
+            question: What is to be found out, in plain words.
+            database: Database to ask; the default one if empty.
+        """
         where = f"the database {database!r}" if database else "the default database"
         given = f", database={database!r}" if database else ""
         return (

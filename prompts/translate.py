@@ -1,18 +1,17 @@
 """Prompts of translation: text only, naming the tools that do the work."""
 
-from typing import Annotated
-
 from fastmcp import FastMCP
-from pydantic import Field
 
 
 def register(server: FastMCP, backend: object) -> None:
     @server.prompt(title="Translate a document", tags={"translate", "read", "network"})
-    def document(
-        path: Annotated[str, Field(description="A text or Markdown file of the sandbox.")],
-        target: Annotated[str, Field(description="Language to translate into: a code or an English name.")],
-    ) -> str:
-        """Translate a file of the sandbox paragraph by paragraph, with its structure and code untouched."""
+    def document(path: str, target: str) -> str:
+        """Translate a file of the sandbox paragraph by paragraph, with its structure and code untouched.
+
+        Args:
+            path: A text or Markdown file of the sandbox.
+            target: Language to translate into: a code or an English name.
+        """
         return (
             f"Translate the file {path!r} of the sandbox into {target!r}.\n\n"
             "1. files_read: read it whole; while the result says it is truncated, go on at next_line.\n"

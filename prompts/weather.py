@@ -1,19 +1,16 @@
 """Prompts of the weather domain: text only, naming the tools that do the work."""
 
-from typing import Annotated
-
 from fastmcp import FastMCP
-from pydantic import Field
 
 
 def register(server: FastMCP, backend: object) -> None:
     @server.prompt(title="Weather briefing", tags={"weather", "read", "network"})
-    def briefing(
-        place: Annotated[
-            str, Field(description="Where: a name, with country or region if it is common, or coordinates.")
-        ],
-    ) -> str:
-        """A short briefing on the weather of a place: now, the next days, warnings and the air."""
+    def briefing(place: str) -> str:
+        """A short briefing on the weather of a place: now, the next days, warnings and the air.
+
+        Args:
+            place: Where: a name, with country or region if it is common, or coordinates.
+        """
         return (
             f"Brief me on the weather of {place!r}.\n\n"
             "1. weather_current: the weather now. Say which place was matched, and the runners-up if any.\n"

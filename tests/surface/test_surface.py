@@ -105,6 +105,7 @@ async def test_texts_are_short_and_hold_nothing_of_the_machine(shown: dict[str, 
         assert len(component["description"]) < 2048, name
         text = json.dumps(component)
         assert "ALMANAC_" not in text, name
+        assert "JSON schema" not in text, f"{name}: describe the argument in the docstring"
         assert str(HERE.parent.parent) not in text, name
 
 
