@@ -133,6 +133,9 @@ NEAR = [
     ("Edimburg", "Edinburgh", "GB"),
     ("Johanesburg", "Johannesburg", "ZA"),
     ("Philadelpia", "Philadelphia", "US"),
+    ("Phladelpia", "Philadelphia", "US"),
+    ("Sant Petesburg, Russia", "Saint Petersburg", "RU"),
+    ("Yekaterenberg", "Yekaterinburg", "RU"),
     ("Reykjavk, Iceland", "Reykjavík", "IS"),
 ]
 
@@ -307,6 +310,7 @@ async def test_a_missing_or_broken_list_is_said_and_found_when_it_is_back(
         with pytest.raises(NoDatabase):
             await find(places, "Lima")
         assert (await places.at(1, 2)).name == "1.0000, 2.0000"
+        assert path.exists() == (content is not None)  # looking creates nothing
         path.unlink(missing_ok=True)
         path.symlink_to(WORLD)
         assert (await find(places, "Lima")).cities[0].country_code == "PE"
