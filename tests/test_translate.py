@@ -45,7 +45,7 @@ def served(client: Connect, google_server: tuple[GoogleTranslate, str], tmp_path
             "providers": ("google", "apertium"),
             "google_url": google_server[1],
             "apertium_modes": fake_apertium.stand_in(tmp_path),
-            "timeout": 2,
+            "timeout": 10,
         }
         async with client(servers=("translate",), translate=translate, **handlers) as connected:
             yield connected

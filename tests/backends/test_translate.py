@@ -50,7 +50,7 @@ def world(servers: tuple[GoogleTranslate, str, MyMemory, str], tmp_path: Path) -
         google_url=google_url,
         mymemory_url=mymemory_url,
         apertium_modes=fake_apertium.stand_in(tmp_path),
-        timeout=2,
+        timeout=4,
         max_chars=2_000,
     )
     return World(google=google, mymemory=mymemory, settings=settings, now=1_000.0)
@@ -112,7 +112,7 @@ async def test_the_next_engine_steps_in_for_one_in_trouble_and_that_is_told(
         world.google.seen.clear()
         started = time.monotonic()
         result = await translator.text(ENGLISH, "fr")
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 3
     assert (result.text, result.provider) == (f"{ENGLISH} (fr-FR)", "mymemory")
     assert len(result.notices) == 1
     assert result.notices[0].startswith("google ")
@@ -165,11 +165,11 @@ async def test_offline_answers_come_from_this_machine_at_once(world: World) -> N
 
 async def test_when_nobody_is_left_the_refusal_says_who_was_tried_and_what_would_help(world: World) -> None:
     world.google.trouble, world.mymemory.habit = "slow", "quota"
-    async with opened(world, timeout=1) as translator:
+    async with opened(world, timeout=3) as translator:
         started = time.monotonic()
         with pytest.raises(Unavailable) as caught:
             await translator.text("secret words", "de", "en")
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 3
         assert str(caught.value) == (
             "No engine translated from en to de: google did not answer in time; mymemory has had too many "
             "requests; apertium: not this pair. Asked again in 60 s. A network connection or Apertium with "
@@ -189,7 +189,7 @@ async def test_engines_that_all_hang_are_given_up_at_the_deadline(world: World) 
         started = time.monotonic()
         with pytest.raises(Unavailable):
             await translator.text("hello", "de", "en")
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 3
 
 
 async def test_an_engine_too_slow_for_a_long_text_gets_its_share_of_the_time_and_no_rest(
@@ -197,11 +197,11 @@ async def test_an_engine_too_slow_for_a_long_text_gets_its_share_of_the_time_and
 ) -> None:
     world.mymemory.pause_s = 0.3  # five questions are longer than its half of the time
     long = "\n".join(f"{ENGLISH} and tomorrow {n}" for n in range(45))
-    async with opened(world, providers=("mymemory", "apertium")) as translator:
+    async with opened(world, providers=("mymemory", "apertium"), timeout=2) as translator:
         await translator.languages("es")
         started = time.monotonic()
         result = await translator.text(long, "es", "en")
-        assert time.monotonic() - started < 1.9
+        assert time.monotonic() - started < 3
         assert (result.text, result.provider) == (long.upper(), "apertium")
         assert result.notices == ("mymemory did not finish in time, so apertium translated.",)
         assert (await translator.text(ENGLISH, "es", "en")).provider == "mymemory"
@@ -209,7 +209,7 @@ async def test_an_engine_too_slow_for_a_long_text_gets_its_share_of_the_time_and
 
 async def test_an_answer_after_the_deadline_reaches_nobody(world: World) -> None:
     world.google.trouble, world.google.times = "slow", 1
-    async with opened(world, providers=("google",), timeout=0.8) as translator:
+    async with opened(world, providers=("google",), timeout=3) as translator:
         with pytest.raises(Unavailable):
             await translator.text("first", "de", "en")
         world.now += 60
@@ -331,7 +331,7 @@ async def test_a_batch_that_runs_out_of_time_keeps_what_it_has(world: World) -> 
         await translator.languages("es")
         started = time.monotonic()
         result = await translator.batch(texts, "es", "en")
-        assert 1.1 < time.monotonic() - started < 2.5
+        assert 1.1 < time.monotonic() - started < 4
     assert result.items[0].text == "GOOD"
     assert result.failed == 60
     assert result.items[-1].error == "There was no time left for this text; send it again."

@@ -18,7 +18,7 @@ from tests.fakes.google_translate import GoogleTranslate, translated
 from tests.fakes.mymemory import MyMemory
 from tests.fakes.troubles import TROUBLES
 
-TIMEOUT_S = 0.4
+TIMEOUT_S = 0.8
 
 
 @pytest.fixture(scope="module")
