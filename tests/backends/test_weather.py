@@ -33,7 +33,7 @@ ASKS: dict[str, Ask] = {
     "history": lambda weather: weather.history("Lima, Peru", "2026-01-01", "2026-01-03"),
     "air_quality": lambda weather: weather.air_quality("Lima, Peru"),
     "alerts": lambda weather: weather.alerts("Los Angeles"),
-    "find_place": lambda weather: weather.find_place("Ollantaytambo"),
+    "find_place": lambda weather: weather.find_place("Marfa"),
 }
 PROVIDERS = {
     "current": "Open-Meteo",
@@ -83,6 +83,7 @@ async def test_current_weather_has_values_units_place_time_and_credit(sky: Sky) 
     place = now.pop("place")
     assert (place["name"], place["region"], place["country"]) == ("Lima", "Lima Province", "Peru")
     assert (round(place["latitude"]), round(place["longitude"])) == (-12, -77)
+    assert place["timezone"] == "Etc/GMT+5"  # the provider's, who tells the times in it
     code = value("weather_code", *LIMA, 12)
     assert now == {
         "others": [],
