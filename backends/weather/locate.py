@@ -61,6 +61,8 @@ class Locator:
         try:
             cities = await self._search(question, found, deadline)
         except Unavailable as error:
+            if found and found.likely:
+                return _located(question, found)
             raise Unavailable(_not_found_offline(question, found, error)) from error
         if cities:
             return Located(cities)
@@ -80,6 +82,9 @@ class Locator:
         codes = [{code for code, _ in areas} for areas in found.areas] if found else []
         common = set.intersection(*codes) if codes else set()
         only = next(iter(common)) if len(common) == 1 else ""
+        if found and found.likely:  # an answer there is already: wait for a better one, not for all the time
+            now = asyncio.get_running_loop().time()
+            deadline = now + (deadline - now) / 3
         cities = await self._geocoder.search(question.name, only, deadline)
         if found:
             placed = await self._offline(self._places.placed(cities), deadline)
@@ -87,7 +92,10 @@ class Locator:
         else:  # without the list of regions a qualifier has to be spelt as the geocoder does
             cities = tuple(city for city in cities if _spelt(question.qualifiers, city))
         norm = normalise(question.name)  # it takes the name for a beginning, too
-        return tuple(sorted(cities, key=lambda city: normalise(city.name) != norm))
+        named = tuple(city for city in cities if normalise(city.name) == norm)
+        if found and found.likely:
+            return named
+        return named + tuple(city for city in cities if city not in named)
 
 
 def _spelt(qualifiers: Iterable[str], city: City) -> bool:

@@ -23,6 +23,7 @@ LONGEST = 120  # characters; the longest name in the database with region and co
 COMMAS = re.compile("[,，、،;]")
 NUMBER = r"([+-]?[0-9]{1,3}(?:\.[0-9]{1,20})?)\s*°?\s*"
 POINT = re.compile(rf"\s*{NUMBER}([NS]?)\s*[,; ]\s*{NUMBER}([EW]?)\s*", re.IGNORECASE)
+UNMISTAKABLE = 7  # letters from which a near name is a slip; a shorter one may be a village: Marfa, Pisac
 NEAR_KM = 50  # within this a point is called by its nearest city
 
 
@@ -47,6 +48,7 @@ class Found:
     cities: tuple[City, ...] = ()
     exact: bool = True  # else the name is none of theirs, only near one
     sure: bool = True  # else someone who knows more places should be asked first
+    likely: bool = False  # not sure, but good enough if nobody knows a place of exactly that name
     areas: tuple[frozenset[Area], ...] = ()  # what each qualifier may mean
     elsewhere: tuple[City, ...] = ()  # the same name outside the areas
 
@@ -168,8 +170,9 @@ def _find(gazetteer: Gazetteer, question: Question) -> Found:
     if not near or near[0].population < WELL_KNOWN:
         near += [city for city in gazetteer.misspelt(norm, inside) if city not in near]
         near.sort(key=lambda city: city.population < WELL_KNOWN)
-    sure = bool(near) and near[0].population >= WELL_KNOWN
-    return Found(tuple(near), exact=False, sure=sure, areas=areas)
+    likely = bool(near) and near[0].population >= WELL_KNOWN
+    sure = likely and len(norm) >= UNMISTAKABLE
+    return Found(tuple(near), exact=False, sure=sure, likely=likely and not sure, areas=areas)
 
 
 def _anywhere(_: City) -> bool:

@@ -33,7 +33,7 @@ ASKS: dict[str, Ask] = {
     "history": lambda weather: weather.history("Lima, Peru", "2026-01-01", "2026-01-03"),
     "air_quality": lambda weather: weather.air_quality("Lima, Peru"),
     "alerts": lambda weather: weather.alerts("Los Angeles"),
-    "find_place": lambda weather: weather.find_place("Marfa"),
+    "find_place": lambda weather: weather.find_place("Marfa, Texas"),
 }
 PROVIDERS = {
     "current": "Open-Meteo",
@@ -462,6 +462,19 @@ async def test_a_name_nobody_knows_is_refused_and_a_near_one_is_named(sky: Sky) 
         "No place is called 'Londonn'; London, England, United Kingdom is the nearest name.",
     )
     assert answer.others == ("London, Ontario, Canada",)
+
+
+async def test_a_short_name_near_a_large_city_may_be_a_small_place(sky: Sky) -> None:
+    async with opened(sky) as weather:
+        marfa = await weather.current("Marfa")  # Texas, and a slip or two away from Maroua
+        lima = await weather.current("Lmia")
+        sky.open_meteo.trouble = "503"
+        await weather.find_place("Beijin")  # answered without the geocoder, too
+        sky.open_meteo.trouble, sky.open_meteo.times = "slow", 1
+        paris = await weather.current("Parris")
+    assert (marfa.place.region, marfa.notices) == ("Texas", ())
+    assert (lima.place.country, len(lima.notices)) == ("Peru", 1)
+    assert paris.place.country == "France"
 
 
 async def test_without_the_geocoder_the_nearest_names_are_told(sky: Sky) -> None:
