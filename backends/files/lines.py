@@ -75,6 +75,7 @@ class Lines:
         self._block, self._at = b"", 0
         self._begins = True  # whether a line begins at this point, or goes on
         self.number = 1  # of that line
+        self.late = False  # whether the time was up within a line, so that what comes next is the same one's
 
     def skip_to(self, number: int) -> bool:
         """Stand at the beginning of a line, or at the file's end; False if the time was up before."""
@@ -102,7 +103,10 @@ class Lines:
             cut = cut or len(piece) > room
             pieces.append(piece[:room])
             room -= len(pieces[-1])
-            if end or self._work.late():
+            if end:
+                break
+            if self._work.late():
+                self.late = cut = True
                 break
         return (b"".join(pieces), cut) if pieces else None
 

@@ -96,6 +96,8 @@ def _collect(lines: Lines, start: int, max_lines: int, max_bytes: int) -> tuple[
         if (line := lines.take(min(MAX_LINE, room))) is None:
             break
         piece, cut = line
+        if lines.late:
+            notices.append(f"The time was up in line {number}, so the page ends there.")
         if cut and pieces and room < MAX_LINE:  # it does not fit on this page, so it begins the next one
             notices.append(f"Cut at {max_bytes:,} bytes, the most one call returns.")
             break
@@ -104,6 +106,8 @@ def _collect(lines: Lines, start: int, max_lines: int, max_bytes: int) -> tuple[
             piece = _whole_characters(piece) + b"\n"
         pieces.append(piece)
         room = max(room - len(piece), 0)
+        if lines.late:
+            break
     if shortened:
         lines_cut = ", ".join(map(str, shortened[:10])) + (" and more" if len(shortened) > 10 else "")
         notices.append(

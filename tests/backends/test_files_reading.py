@@ -152,6 +152,19 @@ async def test_a_file_too_long_to_count_is_read_all_the_same(tmp_path: Path) -> 
     assert "too long to count" in page.notices[0]
 
 
+async def test_a_line_the_time_is_up_in_is_one_line_and_ends_the_page(tmp_path: Path) -> None:
+    with (tmp_path / "a.txt").open("wb") as file:
+        file.write(b"A" * 70_000)
+        file.truncate(8 << 20)
+    # Late from the second look at the clock on, so in the middle of the only line.
+    ticks = iter(range(1_000_000))
+    async with Sandbox(FilesSettings(root=tmp_path, timeout=1), clock=lambda: next(ticks) * 0.6) as sandbox:
+        page = await sandbox.read("a.txt", 1, 50)
+    assert (page.start_line, page.end_line, page.truncated) == (1, 1, True)
+    assert page.text == "A" * 65_536 + "\n"
+    assert "The time was up in line 1" in "".join(page.notices)
+
+
 async def test_a_line_that_is_not_reached_in_time_is_refused_with_how_far_it_came(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"0123456789\n" * 400_000)
     ticks = iter(range(10_000_000))
