@@ -78,7 +78,7 @@ class Sandbox:
             try:  # here and not at the start, which the libraries behind it would make 17 ms longer
                 self._root = Root(self._beneath, Deny(self._settings.deny))
             except ValueError:
-                self._trouble = "ALMANAC_FILES_DENY holds a pattern that .gitignore would not take."
+                self._trouble = "ALMANAC_FILES_DENY holds a pattern that cannot be used. Mend it and restart."
         return self._root
 
     async def _run(

@@ -19,7 +19,10 @@ class Deny:
     def __init__(self, patterns: Iterable[str]) -> None:
         from pathspec import GitIgnoreSpec
 
-        self._spec = GitIgnoreSpec.from_lines([_fold(pattern) for pattern in patterns])
+        try:
+            self._spec = GitIgnoreSpec.from_lines([_fold(pattern) for pattern in patterns])
+        except Exception as error:  # `[z-a]` is an error of re, a huge pattern one of RE2: no common ancestor
+            raise ValueError("a pattern cannot be compiled") from error
 
     def hides(self, parts: Parts, directory: bool | None = None) -> bool:
         """Whether the path is hidden; without `directory`, whether it would be as either kind."""

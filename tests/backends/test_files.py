@@ -51,9 +51,10 @@ async def test_a_root_that_is_a_file_is_unavailable(tmp_path: Path) -> None:
             assert (await sandbox.health()).mend.endswith("is not a directory.")
 
 
-async def test_a_deny_list_that_does_not_parse_serves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pattern", ["!", "[z-a]", "x" * 100_000])
+async def test_a_deny_list_that_does_not_parse_serves_nothing(tmp_path: Path, pattern: str) -> None:
     (tmp_path / "a.txt").write_text("x")
-    async with Sandbox(FilesSettings(root=tmp_path, deny=("!",))) as sandbox:
+    async with Sandbox(FilesSettings(root=tmp_path, deny=(pattern,))) as sandbox:
         with pytest.raises(Unavailable):
             await sandbox.read("a.txt", 1, 1)
         assert "ALMANAC_FILES_DENY" in (await sandbox.health()).mend
