@@ -1,5 +1,6 @@
 """What a database holds: its tables, and what a query needs to know of one."""
 
+import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,8 +10,12 @@ from backends.sql.connection import quoted
 from backends.sql.pool import Pool
 from backends.sql.results import Column, TableDetail, TableEntry
 from backends.sql.rows import Row
-from errors import Unknown, did_you_mean, quote
+from errors import Unavailable, Unknown, did_you_mean, quote
 
+# Of the catalogue itself: the settings bound a caller's query, not what a table is found to have.
+MOST_ROWS = 50_000
+MOST_BYTES = 8_000_000
+SECONDS = 10.0
 COUNT_SECONDS = 0.1  # for one table that has no statistics; 1,000,000 rows take about 0.02
 ALL_COUNTS_SECONDS = 1.0
 SAMPLE_ROWS = 3
@@ -20,6 +25,7 @@ SAMPLE_CHARS = 200
 _TABLES = """
 SELECT name, type, ncol FROM pragma_table_list
 WHERE schema = 'main' AND type <> 'shadow' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name"""
+_TABLE = f"SELECT name, type FROM ({_TABLES}) WHERE name = ? COLLATE NOCASE"  # noqa: S608 - our own
 _STATISTICS = "SELECT tbl, max(CAST(stat AS INTEGER)) FROM sqlite_stat1 GROUP BY tbl"
 _COLUMNS = """
 SELECT name, type, "notnull", pk, dflt_value FROM pragma_table_xinfo(?) WHERE hidden <> 1 ORDER BY cid"""
@@ -33,28 +39,53 @@ SELECT list.name, info.name FROM pragma_table_list AS list, pragma_table_xinfo(l
 WHERE list.schema = 'main' AND list.type <> 'shadow' AND info.hidden <> 1"""
 
 
-async def _rows(pool: Pool, sql: str, params: Sequence[Any] = ()) -> list[Any]:
-    """Rows of our own SQL, or none where a broken view or a missing module makes even that fail."""
-    rows: list[Any] = (await pool.ask(sql, params))["rows"]
-    return rows
+async def _read(
+    pool: Pool, sql: str, params: Sequence[Any] = (), may_fail: bool = False
+) -> tuple[list[Any], bool]:
+    """Rows of our own SQL, and whether there are more.
+
+    Args:
+        pool: The database.
+        sql: A statement of this module.
+        params: Its values.
+        may_fail: A broken view, a missing module or a table that is not there means no rows.
+
+    Raises:
+        Unavailable: It could not be read, which is not the same as holding nothing.
+    """
+    reply = await pool.ask(sql, params, limit=MOST_ROWS, seconds=SECONDS, most_bytes=MOST_BYTES)
+    if "failed" not in reply:
+        return reply["rows"], bool(reply["cut"])
+    if may_fail and (reply["denied"] or reply["code"] & 0xFF == sqlite3.SQLITE_ERROR):
+        return [], False
+    raise Unavailable(f"The tables could not be read from {quote(pool.name)}; try again in a moment.")
 
 
-async def tables(pool: Pool) -> list[TableEntry]:
-    """Every table and view, with its rows: from the statistics, else counted if that is quick."""
+async def _rows(pool: Pool, sql: str, params: Sequence[Any] = (), may_fail: bool = False) -> list[Any]:
+    return (await _read(pool, sql, params, may_fail))[0]
+
+
+def _told(cut: bool, count: int, what: str) -> tuple[str, ...]:
+    return (f"Only the first {count:,} {what} are listed.",) if cut else ()
+
+
+async def tables(pool: Pool) -> tuple[list[TableEntry], tuple[str, ...]]:
+    """Tables and views with their rows: from the statistics, else counted if that is quick. And notices."""
     deadline = time.monotonic() + ALL_COUNTS_SECONDS
-    estimates = dict(await _rows(pool, _STATISTICS))
+    estimates = dict(await _rows(pool, _STATISTICS, may_fail=True))
+    listed, cut = await _read(pool, _TABLES)
     entries = []
-    for name, kind, columns in await _rows(pool, _TABLES):
+    for name, kind, columns in listed:
         rows = estimates.get(name)
         approximate = rows is not None
         if not approximate and time.monotonic() < deadline:
             rows = await _count(pool, name)
         # Of a virtual table the engine counts the hidden columns too.
-        shown = len(await _rows(pool, _COLUMNS, (name,))) if kind == "virtual" else 0
+        shown = len(await _rows(pool, _COLUMNS, (name,), may_fail=True)) if kind == "virtual" else 0
         entries.append(
             TableEntry(name=name, kind=kind, columns=shown or columns, rows=rows, approximate=approximate)
         )
-    return entries
+    return entries, _told(cut, len(entries), "tables")
 
 
 async def _count(pool: Pool, name: str) -> int | None:
@@ -65,7 +96,7 @@ async def _count(pool: Pool, name: str) -> int | None:
 async def names(pool: Pool) -> dict[str, list[str]]:
     """Columns by table, for the nearest names; without them if a broken view stands in the way."""
     found: defaultdict[str, list[str]] = defaultdict(list)
-    for table, column in await _rows(pool, _NAMES):
+    for table, column in await _rows(pool, _NAMES, may_fail=True):
         found[table].append(column)
     return found or {name: [] for name, *_ in await _rows(pool, _TABLES)}
 
@@ -76,31 +107,31 @@ async def describe(pool: Pool, table: str) -> TableDetail:
     Raises:
         Unknown: There is no such table.
     """
-    listed = {name: kind for name, kind, _ in await _rows(pool, _TABLES)}
-    name = table if table in listed else next((n for n in listed if n.casefold() == table.casefold()), None)
-    if name is None:
+    found = await _rows(pool, _TABLE, (table,))
+    if not found:
+        near = did_you_mean(table, [name for name, *_ in await _rows(pool, _TABLES)])
         raise Unknown(
-            f"There is no table {quote(table)} in {quote(pool.name)}.{did_you_mean(table, listed)} "
-            "sql_list_tables shows the tables."
+            f"There is no table {quote(table)} in {quote(pool.name)}.{near} sql_list_tables shows the tables."
         )
-    estimates = dict(await _rows(pool, _STATISTICS))
-    rows = estimates.get(name)
+    name, kind = found[0]
+    rows = dict(await _rows(pool, _STATISTICS, may_fail=True)).get(name)
     approximate = rows is not None
+    columns, cut = await _read(pool, _COLUMNS, (name,), may_fail=True)
     sample, notices = await _sample(pool, name)
     return TableDetail(
         database=pool.name,
         name=name,
-        kind=listed[name],
+        kind=kind,
         columns=tuple(
-            Column(name=column, type=kind, required=bool(required), key=key, default=default)
-            for column, kind, required, key, default in await _rows(pool, _COLUMNS, (name,))
+            Column(name=column, type=of, required=bool(required), key=key, default=default)
+            for column, of, required, key, default in columns
         ),
         indexes=await _indexes(pool, name),
         references=await _references(pool, name),
         rows=rows if approximate else await _count(pool, name),
         approximate=approximate,
         sample=sample,
-        notices=notices,
+        notices=_told(cut, len(columns), "columns") + notices,
     )
 
 

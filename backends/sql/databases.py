@@ -18,6 +18,7 @@ from errors import TooMuch, Unavailable, Unknown, did_you_mean, quote
 
 OLDEST_SQLITE = (3, 37, 0)  # pragma_table_list and STRICT tables
 REPORT_SECONDS = 1.0
+MOST_STEPS, MOST_PLAN_BYTES = 10_000, 8_000_000  # of a plan, which is no page of rows
 _64_BITS = 2**63
 
 Report = Callable[[float, float], Awaitable[None]]
@@ -77,7 +78,8 @@ class Databases:
     async def list_tables(self, database: str | None = None) -> Tables:
         pool = self._pool(database)
         others = tuple(name for name in self._pools if name != pool.name)
-        return Tables(database=pool.name, tables=tuple(await catalogue.tables(pool)), other_databases=others)
+        entries, notices = await catalogue.tables(pool)
+        return Tables(database=pool.name, tables=tuple(entries), other_databases=others, notices=notices)
 
     async def describe_table(self, table: str, database: str | None = None) -> TableDetail:
         return await catalogue.describe(self._pool(database), table)
@@ -85,7 +87,9 @@ class Databases:
     async def explain(self, sql: str, params: Params | None = None, database: str | None = None) -> Plan:
         """How the statement would run; it is not run."""
         pool = self._pool(database)
-        reply = await self._ask(pool, sql, _checked(params), self.max_rows, before="EXPLAIN QUERY PLAN ")
+        reply = await self._ask(pool, sql, _checked(params), MOST_STEPS, before="EXPLAIN QUERY PLAN ")
+        if reply["cut"]:
+            raise TooMuch("The plan of this is too long to tell. Explain parts of it.")
         steps, scans, sorts = in_words(str(row[3]) for row in reply["rows"])
         return Plan(steps=tuple(steps), scans=tuple(scans), sorts=sorts)
 
@@ -143,7 +147,8 @@ class Databases:
         report: Report | None = None,
         before: str = "",
     ) -> dict[str, Any]:
-        asking = pool.ask(before + sql, params, limit, offset)
+        most_bytes = MOST_PLAN_BYTES if before else 0
+        asking = pool.ask(before + sql, params, limit, offset, most_bytes=most_bytes)
         reply = await (_reported(asking, report, self._settings.timeout) if report else asking)
         if "failed" in reply:
             known = await catalogue.names(pool) if reply["message"].startswith("no such") else {}

@@ -57,6 +57,7 @@ class Pool:
         limit: int = 10_000,
         offset: int = 0,
         seconds: float = 0,
+        most_bytes: int = 0,
     ) -> dict[str, Any]:
         """Run one statement in a child: its reply, or `failed` with what went wrong there.
 
@@ -71,7 +72,7 @@ class Pool:
             "limit": limit,
             "offset": offset,
             "seconds": seconds or timeout,
-            "bytes": self._settings.max_bytes,
+            "bytes": most_bytes or self._settings.max_bytes,
         }
         try:
             async with asyncio.timeout(timeout):

@@ -57,6 +57,7 @@ class Tables(Result):
     database: str
     tables: tuple[TableEntry, ...]
     other_databases: tuple[str, ...]
+    notices: tuple[str, ...] = ()
 
 
 class Column(Result):

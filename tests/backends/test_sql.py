@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from backends.sql import Databases
+from backends.sql import Databases, catalogue
 from backends.sql.connection import ReadOnlyConnection
 from backends.sql.rows import read_page
 from config import SqlSettings
@@ -828,3 +828,44 @@ async def test_the_shipped_database_answers(tmp_path: Path) -> None:
         assert rows.rows == [("Lima",)]
         found = await databases.query("SELECT norm FROM city_trgm WHERE city_trgm MATCH 'lim' LIMIT 5")
         assert len(found.rows) == 5
+
+
+# Looking and not finding, and failing to look
+
+
+async def test_the_catalogue_keeps_to_its_own_limits_not_to_a_page_s(opened: Open) -> None:
+    tables = "".join(f"CREATE TABLE t{n} (a, b);" for n in range(600))
+    wide = f"CREATE TABLE wide ({', '.join(f'a_rather_long_name_{n}' for n in range(1_500))});"
+    async with opened(tables + wide, max_bytes=10_000, max_rows=3, timeout=0.1) as databases:
+        listed = await databases.list_tables()
+        assert len(listed.tables) == 604
+        assert listed.notices == ()
+        assert len((await databases.describe_table("WIDE")).columns) == 1_500
+        plan = await databases.explain(
+            "SELECT * FROM t1, t2, t3, t4, t5 WHERE t1.a = t2.a AND t2.a = t3.a ORDER BY t5.b, t4.b, t1.b"
+        )
+        assert plan.sorts
+
+
+async def test_a_catalogue_cut_at_its_own_limit_says_so(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogue, "MOST_ROWS", 2)
+    async with opened() as databases:
+        listed = await databases.list_tables()
+        assert len(listed.tables) == 2
+        assert listed.notices == ("Only the first 2 tables are listed.",)
+        country = await databases.describe_table("country")
+        assert country.notices == ()
+        city = await databases.describe_table("city")
+        assert city.notices == ("Only the first 2 columns are listed.",)
+
+
+async def test_a_catalogue_that_cannot_be_read_is_not_an_empty_one(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogue, "SECONDS", 1e-9)
+    async with opened() as databases:
+        for asking in (databases.list_tables(), databases.describe_table("city")):
+            with pytest.raises(Unavailable, match="could not be read from 'main'"):
+                await asking
