@@ -27,6 +27,8 @@ from backends.translate.pieces import translate_in_pieces
 USER_AGENT = "almanac-mcp-server"
 AT_ONCE = 4  # questions to one service; its own advice is five a second
 MAX_ANSWER_BYTES = 2_000_000  # a real answer to the longest question is under 100 kB
+MAX_ELEMENT = 65_536  # characters; the longest question is 5 kB
+UNREADABLE = "sent an answer that cannot be read"
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,31 @@ class Page:
     def close(self) -> None: ...
 
 
+_RESULT = re.compile(r"""<div class=["']?result-container["']?[^<>]{0,200}>""")
+_LINE_END = re.compile(r"<br ?/?>")
+
+
 def _read_google(page: Page) -> Page:
-    """The mobile page; a line end in it is `<br>`, which deep-translator would drop."""
-    start = page.text.find("result-container")
-    if start >= 0 and "</div" not in page.text[start:]:
-        raise Trouble("sent a page that was cut off")
-    return Page(page.status_code, re.sub(r"<br\s*/?>", "\n", page.text))
+    """The mobile page, as only its one element that holds the translation, without any tag in it.
+
+    What deep-translator reads pages with takes quadratic time for broken tags (6 s for 24 kB) and lets
+    no other thread run meanwhile, so no deadline would end it. A line end is `<br>`, which it would drop.
+    """
+    found = _RESULT.search(page.text)
+    if not found:
+        raise Trouble("sent an answer without a translation")
+    end = page.text.find("</div", found.end(), found.end() + MAX_ELEMENT)
+    if end < 0:
+        cut_off = len(page.text) - found.end() < MAX_ELEMENT
+        raise Trouble("sent a page that was cut off" if cut_off else UNREADABLE)
+    inner = _LINE_END.sub("\n", page.text[found.end() : end])
+    if "<" in inner:
+        raise Trouble(UNREADABLE)
+    try:
+        text = html.unescape(inner)
+    except ValueError:  # a reference to a character by a number of thousands of digits
+        raise Trouble(UNREADABLE) from None
+    return Page(page.status_code, f'<div class="result-container">{html.escape(text)}</div>')
 
 
 def _read_mymemory(page: Page) -> Page:
@@ -86,7 +107,7 @@ KINDS = {
         read=_read_google,
         quality="machine translation",
         detects=True,
-        rubbish=re.compile(r"Error \d{3} \(.*\)!!1|unusual traffic from your computer"),
+        rubbish=re.compile(r"Error \d{3} \(.{0,80}\)!!1|unusual traffic from your computer"),
     ),
     "mymemory": Kind(
         module="deep_translator.mymemory",

@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 
 import anyio
 import pytest
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from backends.translate.deep import AT_ONCE, DeepTranslator
 from backends.translate.engine import Trouble
@@ -19,6 +21,22 @@ from tests.fakes.mymemory import MyMemory
 from tests.fakes.troubles import TROUBLES
 
 TIMEOUT_S = 0.8
+
+
+class Raw:
+    """Answers everything with one body."""
+
+    def __init__(self) -> None:
+        self.response = Response()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.response(scope, receive, send)
+
+
+@pytest.fixture(scope="module")
+def raw_server() -> Iterator[tuple[Raw, str]]:
+    with Upstream(fake := Raw()) as server:
+        yield fake, server.url
 
 
 @pytest.fixture(scope="module")
@@ -314,3 +332,63 @@ async def test_the_environments_proxies_are_not_used(
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     async with opened("google", google[1]) as engine:
         assert await ask(engine, "Hello") == "Hello (es)"
+
+
+async def both(bad: DeepTranslator, good: DeepTranslator) -> tuple[str, float]:
+    """What an engine says while another caller is served, and the longest time nobody was."""
+    longest = 0.0
+
+    async def watch() -> None:
+        nonlocal longest
+        while True:
+            before = time.monotonic()
+            await anyio.sleep(0.005)
+            longest = max(longest, time.monotonic() - before)
+
+    said = ""
+    async with anyio.create_task_group() as watching:
+        watching.start_soon(watch)
+        async with anyio.create_task_group() as tasks:
+
+            async def hear() -> None:
+                nonlocal said
+                try:
+                    said = await ask(bad, "Hello")
+                except Trouble as trouble:
+                    said = str(trouble)
+
+            tasks.start_soon(hear)
+            assert await ask(good, "Hello") == "Hello (es)"
+        watching.cancel_scope.cancel()
+    return said, longest
+
+
+UNREADABLE = "sent an answer that cannot be read"
+RESULT = '<div class="result-container">'
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        (f"{RESULT}Hola</div>" + "<br " * 400_000, "Hola"),
+        ("<br " * 200_000 + f"{RESULT}Hola &quot;t&uacute;&quot; &lt;b&gt;</div>", 'Hola "tú" <b>'),
+        ("<div class=" * 100_000 + "<div class='result-container' lang=es>Hola</div>", "Hola"),
+        (RESULT + "<br " * 400_000 + "</div>", UNREADABLE),
+        (RESULT + "<br" + " " * 60_000 + "</div>", UNREADABLE),
+        (RESULT + "&" * 60_000 + "</div>", "&" * 60_000),
+        (RESULT + "&#" + "1" * 5_000 + ";</div>", UNREADABLE),
+        (RESULT + "Error 500 (" * 5_900 + "</div>", ("Error 500 (" * 5_900)),
+        (RESULT + "<div>Hola</div></div>", UNREADABLE),
+        ('<div class="result-container"' * 60_000, "sent an answer without a translation"),
+        (RESULT + "a" * 70_000 + "</div>", UNREADABLE),
+    ],
+    ids=range(11),
+)  # fmt: skip
+async def test_a_page_that_is_slow_to_read_holds_up_nobody(
+    raw_server: tuple[Raw, str], google: tuple[GoogleTranslate, str], page: str, said: str
+) -> None:
+    raw_server[0].response = Response(page, media_type="text/html")
+    async with opened("google", raw_server[1], 5) as bad, opened("google", google[1], 5) as good:
+        heard, longest = await both(bad, good)
+    assert heard == said
+    assert longest < 0.6
