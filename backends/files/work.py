@@ -15,11 +15,16 @@ T = TypeVar("T")
 Report = Callable[[int, str], Coroutine[Any, Any, None]]  # how many so far, and of what
 
 _REPORT_S = 0.5  # often enough to be seen, seldom enough to cost nothing
+_SHORT_S = 0.05  # what a page takes, with 100 MB of lines counted; who takes longer begins again elsewhere
 _LEAVE_S = 5  # the longest that closing waits for threads; they look at their flag every few milliseconds
 
 
 class Stopped(BaseException):
     """Nobody waits for this work any more. Not an Exception, so that nothing on the way keeps it."""
+
+
+class Lengthy(BaseException):
+    """This work, begun as short, is long. Like Stopped, nothing on the way keeps it."""
 
 
 class Work:
@@ -31,24 +36,28 @@ class Work:
         closing: threading.Event,
         report: Report | None = None,
         clock: Callable[[], float] = time.monotonic,
+        patience: float | None = None,
     ) -> None:
-        self._seconds, self.clock = seconds, clock
+        self._seconds, self._patience, self.clock = seconds, patience, clock
         self._closing, self._report = closing, report
         self._stop = False
 
     def start(self) -> None:
         """The time runs from here, not from where the call began to wait for a thread."""
-        self._reported = self.clock()
-        self.deadline = self._reported + self._seconds
+        self._started = self._reported = self.clock()
+        self.deadline = self._started + self._seconds
 
     def stop(self) -> None:
         self._stop = True
 
     def late(self) -> bool:
-        """Whether the time is up. Raises Stopped if nobody waits for the outcome."""
+        """Whether the time is up. Raises Stopped if nobody waits for the outcome, Lengthy if it must move."""
         if self._stop or self._closing.is_set():
             raise Stopped
-        return self.clock() > self.deadline
+        now = self.clock()
+        if self._patience is not None and now - self._started > self._patience:
+            raise Lengthy
+        return now > self.deadline
 
     def tell(self, count: int, what: str) -> None:
         """Say how far it is, at most twice a second."""
@@ -64,6 +73,7 @@ class Workers:
         self._clock = clock
         # Long work has places of its own, so that a page is read at once while searches run.
         self._short, self._long = anyio.CapacityLimiter(8), anyio.CapacityLimiter(4)
+        self._scans = anyio.CapacityLimiter(4)  # reads of what lies far down a file, or that count its lines
         self._closing = threading.Event()
         self._idle = threading.Condition()
         self._busy = 0
@@ -72,8 +82,16 @@ class Workers:
         self, do: Callable[[Work], T], seconds: float, *, long: bool = False, report: Report | None = None
     ) -> T:
         """Do it in a thread; when the caller is cancelled, tell the thread to stop and do not wait."""
-        work = Work(seconds, self._closing, report, self._clock)
-        limiter = self._long if long else self._short
+        if long:
+            return await self._within(self._long, do, Work(seconds, self._closing, report, self._clock))
+        try:
+            first = Work(seconds, self._closing, report, self._clock, _SHORT_S)
+            return await self._within(self._short, do, first)
+        except Lengthy:
+            pass
+        return await self._within(self._scans, do, Work(seconds, self._closing, report, self._clock))
+
+    async def _within(self, limiter: anyio.CapacityLimiter, do: Callable[[Work], T], work: Work) -> T:
         try:
             return await anyio.to_thread.run_sync(
                 self._counted, do, work, abandon_on_cancel=True, limiter=limiter

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import anyio
 import pytest
 
 from backends.files import Sandbox
@@ -163,6 +164,29 @@ async def test_a_line_the_time_is_up_in_is_one_line_and_ends_the_page(tmp_path: 
     assert (page.start_line, page.end_line, page.truncated) == (1, 1, True)
     assert page.text == "A" * 65_536 + "\n"
     assert "The time was up in line 1" in "".join(page.notices)
+
+
+async def test_a_page_does_not_wait_for_reads_that_go_through_whole_files(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("at once\n")
+    with (tmp_path / "long.txt").open("wb") as file:
+        file.write(b"A" * 70_000)
+        file.truncate(100 << 30)  # sparse; more than any time allowed here is enough for
+    ended: list[object] = []
+
+    async def look(sandbox: Sandbox) -> None:
+        with pytest.raises(TooMuch):
+            ended.append(await sandbox.read("long.txt", 2, 1))
+        ended.append(None)
+
+    settings = FilesSettings(root=tmp_path, timeout=4)
+    async with Sandbox(settings) as sandbox, anyio.create_task_group() as group:
+        for _ in range(10):
+            group.start_soon(look, sandbox)
+        await anyio.sleep(0.1)
+        page = await sandbox.read("a.txt", 1, 1)
+        assert ended == []
+        group.cancel_scope.cancel()
+    assert page.text == "at once\n"
 
 
 async def test_a_line_that_is_not_reached_in_time_is_refused_with_how_far_it_came(tmp_path: Path) -> None:
