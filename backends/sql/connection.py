@@ -1,6 +1,6 @@
 """A SQLite connection that only reads, whatever SQL it is given.
 
-The engine enforces it, the SQL text is never looked at: a read-only open, an authorizer that allows by
+The engine enforces it, whatever the text looks like: a read-only open, an authorizer that allows by
 name, limits, and a deadline. It runs in the child process (child.py) and imports the standard library
 only, because every import is paid for at each start of a child.
 """

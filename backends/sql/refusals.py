@@ -97,7 +97,8 @@ def _about_the_sql(message: str, sql: str, names: Mapping[str, list[str]]) -> Re
         return Forbidden("One statement a call: the SQL holds more than one. Send each on its own.")
     if "null character" in message or "surrogates not allowed" in message:
         return Unknown("The SQL holds U+0000 or half of a surrogate pair, which SQL text cannot.")
-    what, _, name = message.partition(": ")
+    what, _, name = message.partition(":")
+    name = name.strip()
     match what:
         case "no such table":
             near = did_you_mean(name.removeprefix("main."), names)
@@ -105,8 +106,9 @@ def _about_the_sql(message: str, sql: str, names: Mapping[str, list[str]]) -> Re
         case "no such column":
             used = [columns for table, columns in names.items() if table.casefold() in sql.casefold()]
             known = did_you_mean(name.rpartition(".")[2], (column for columns in used for column in columns))
+            text = " Text is written in single quotes." if f'"{name}"' in sql else ""
             return Unknown(
-                f"There is no column {quote(name)}.{known} sql_describe_table shows a table's columns."
+                f"There is no column {quote(name)}.{known}{text} sql_describe_table shows a table's columns."
             )
         case "no such function":
             return Unknown(f"There is no function {quote(name)}.{did_you_mean(name, FUNCTIONS)}")

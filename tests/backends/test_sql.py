@@ -869,3 +869,46 @@ async def test_a_catalogue_that_cannot_be_read_is_not_an_empty_one(
         for asking in (databases.list_tables(), databases.describe_table("city")):
             with pytest.raises(Unavailable, match="could not be read from 'main'"):
                 await asking
+
+
+# Names in double quotes
+
+
+@pytest.mark.parametrize(
+    ("sql", "told"),
+    [
+        (
+            'SELECT count(*) FROM city WHERE "populaton" > 9',
+            "no column 'populaton'. Did you mean 'population'? Text is written in single quotes.",
+        ),
+        ('SELECT id FROM city WHERE name = "Lima"', "Text is written in single quotes."),
+        ('SELECT id FROM city WHERE name <> ""', "Text is written in single quotes."),
+        ('SELECT \'"a"\', "it""s `x`" FROM city', "There is no column"),
+    ],
+)
+@pytest.mark.parametrize("how", ["query", "explain"])
+async def test_an_unknown_name_in_double_quotes_is_not_read_as_text(
+    opened: Open, how: str, sql: str, told: str
+) -> None:
+    async with opened() as databases:
+        with pytest.raises(Unknown) as caught:
+            await getattr(databases, how)(sql)
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        'SELECT "name" AS "the name", \'"none"\' FROM "city" AS "c" WHERE "c"."id" = 1 ORDER BY "the name"',
+        'WITH "w" AS (SELECT "id" "n" FROM main."city") SELECT "n" FROM "w" -- "none"',
+        'SELECT "odd `name`""" FROM odd /* "none" */',
+        'PRAGMA table_info("city")',
+        "SELECT [name], `name`, '\"' FROM city",
+        "SELECT * FROM leaning",
+    ],
+)
+async def test_names_in_double_quotes_that_are_names_work(opened: Open, sql: str) -> None:
+    odd = 'CREATE TABLE odd ("odd `name`""" TEXT); CREATE VIEW leaning AS SELECT name = "Lima" FROM city;'
+    async with opened(odd) as databases:
+        await databases.query(sql)
+        assert (await databases.query('SELECT "id" + 1 FROM city')).columns == ('"id" + 1',)
