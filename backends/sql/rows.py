@@ -45,7 +45,7 @@ def _replaced(text: bytes) -> str:
 
 def _read(connection: ReadOnlyConnection, ask: dict[str, Any]) -> dict[str, Any]:
     if '"' in ask["sql"]:
-        from backends.sql import identifiers  # its regular expression would cost every start of a child 8 ms
+        from backends.sql import identifiers  # its regular expression would cost every start of a child 10 ms
 
         identifiers.check(connection, ask["sql"], ask["params"])
         connection.denied = None
