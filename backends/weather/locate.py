@@ -104,7 +104,7 @@ def _spelt(qualifiers: Iterable[str], city: City) -> bool:
 
 def _located(question: Question, found: Found) -> Located:
     if found.exact:
-        return Located(found.cities)
+        return Located(found.cities, (found.also,) if found.also else ())
     notice = f"No place is called {quote(question.name)}; {found.cities[0]} is the nearest name."
     return Located(found.cities, (notice,))
 

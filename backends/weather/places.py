@@ -14,7 +14,7 @@ from typing import Self, TypeVar
 
 from backends.weather.gazetteer import WELL_KNOWN, City, Gazetteer
 from backends.weather.names import normalise
-from backends.weather.regions import Area
+from backends.weather.regions import Area, squeezed
 from errors import Unknown, did_you_mean, quote
 
 T = TypeVar("T")
@@ -51,6 +51,7 @@ class Found:
     likely: bool = False  # not sure, but good enough if nobody knows a place of exactly that name
     areas: tuple[frozenset[Area], ...] = ()  # what each qualifier may mean
     elsewhere: tuple[City, ...] = ()  # the same name outside the areas
+    also: str = ""  # says which country or region has the name too
 
 
 def read(text: str, country: str | None = None) -> Question:
@@ -155,10 +156,9 @@ def _find(gazetteer: Gazetteer, question: Question) -> Found:
         return all(city.within(area) for area in areas)
 
     cities = gazetteer.exact(question.name, inside)
-    if not areas and not (cities and cities[0].population >= WELL_KNOWN):
-        _refuse_area(gazetteer, question.name, cities)
+    also = "" if areas else _also_an_area(gazetteer, question.name, cities)
     if cities:
-        return Found(tuple(cities), areas=areas)
+        return Found(tuple(cities), areas=areas, also=also)
     if not areas and (found := _without_comma(gazetteer, question.name)):
         return found
     elsewhere = gazetteer.exact(question.name, _anywhere)[:3] if areas else []
@@ -189,15 +189,22 @@ def _areas(gazetteer: Gazetteer, qualifier: str) -> frozenset[Area]:
     return areas
 
 
-def _refuse_area(gazetteer: Gazetteer, name: str, cities: Sequence[City]) -> None:
-    """Refuse a country or region, unless a city in it has the name too; a short one may be a code."""
-    areas = gazetteer.regions.areas(name) if len(name) > 3 else frozenset()
-    if any(city.within(areas) for city in cities):
-        return
-    if largest := gazetteer.largest_in(areas):
-        raise Unknown(
-            f"{quote(name)} is a country or region; name a place in it, such as {quote(str(largest))}."
-        )
+def _also_an_area(gazetteer: Gazetteer, name: str, cities: Sequence[City]) -> str:
+    """What to say of a country or region of the name, unless the city is well known or lies in it.
+
+    Raises:
+        Unknown: No city is called that, only the country or region.
+    """
+    if cities and cities[0].population >= WELL_KNOWN:
+        return ""
+    areas = gazetteer.regions.areas(name) if len(name) > 3 else frozenset()  # a short one may be a code
+    if any(city.within(areas) for city in cities) or not (largest := gazetteer.largest_in(areas)):
+        return ""
+    example = quote(str(largest))
+    if not any(squeezed(city.name) == squeezed(name) for city in cities):
+        raise Unknown(f"{quote(name)} is a country or region; name a place in it, such as {example}.")
+    kind = "country" if (largest.country_code, "") in areas else f"region of {largest.country}"
+    return f"{quote(name)} is also a {kind}; if that is meant, name a place in it, such as {example}."
 
 
 def _without_comma(gazetteer: Gazetteer, name: str) -> Found | None:

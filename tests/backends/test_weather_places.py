@@ -1,6 +1,7 @@
 """Finding places offline: names in every script, typos, qualifiers, points, and what is refused."""
 
 import random
+import re
 import sqlite3
 import statistics
 import time
@@ -187,6 +188,35 @@ async def test_a_name_is_never_found_outside_its_qualifiers(places: Places, type
 async def test_a_country_or_region_asks_for_a_place_in_it(places: Places, typed: str, example: str) -> None:
     with pytest.raises(Unknown, match=f"'{typed}' is a country or region; .*({example})"):
         await find(places, typed)
+
+
+@pytest.mark.parametrize(
+    ("typed", "city", "also"),
+    [
+        ("Columbia", "Columbia, South Carolina, United States", "region of United States; .*'Washington"),
+        ("Savannah", "Savannah, Georgia, United States", "region of Ghana; "),
+        ("Santander", "Santander, Cantabria, Spain", "region of Colombia; "),
+        ("Ontario", "Ontario, California, United States", "region of Canada; .*'Toronto, Ontario, Canada'"),
+        ("Virginia", "Virginia, Free State, South Africa", "region of United States; "),
+        ("Parana", "Paraná, Entre Rios, Argentina", "region of Brazil; "),
+        ("Santafé", "Santa Fe, New Mexico, United States", "region of Argentina; "),
+        ("Lebanon", "Lebanon, Tennessee, United States", "country; .*'Beirut, Beyrouth, Lebanon'"),
+    ],
+)
+async def test_a_city_that_shares_its_name_with_a_region_is_a_city_and_the_region_is_told(
+    places: Places, typed: str, city: str, also: str
+) -> None:
+    found = await find(places, typed)
+    assert (str(found.cities[0]), found.exact, found.sure) == (city, True, True)
+    assert re.match(f"{quote(typed)} is also a {also}", found.also)
+
+
+async def test_no_city_is_refused_for_the_name_of_a_region(places: Places) -> None:
+    with closing(sqlite3.connect(WORLD)) as database:
+        names = {name for (name,) in database.execute("SELECT c.name FROM city c JOIN region r USING (name)")}
+    assert len(names) > 500
+    for name in names:
+        assert (await find(places, name)).cities
 
 
 @pytest.mark.parametrize("typed", ["Mexico", "Singapore", "Luxembourg", "Quebec", "New York", "São Paulo"])
