@@ -11,7 +11,7 @@ import importlib.util
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -27,8 +27,13 @@ from backends.translate.pieces import translate_in_pieces
 USER_AGENT = "almanac-mcp-server"
 AT_ONCE = 4  # questions to one service; its own advice is five a second
 MAX_ANSWER_BYTES = 2_000_000  # a real answer to the longest question is under 100 kB
-MAX_ELEMENT = 65_536  # characters; the longest question is 5 kB
+MAX_TEXT = 65_536  # characters; the longest question is 5 kB
 UNREADABLE = "sent an answer that cannot be read"
+# What pages come in. Python knows more under that name, and some of it raises or takes quadratic time.
+_CHARSET = re.compile(
+    r"utf-?8|(us-)?ascii|iso-8859-\d+|windows-12\d\d|koi8-[ru]|shift_jis|euc-(jp|kr)|gb(k|2312|18030)|big5",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -37,9 +42,10 @@ class Page:
 
     status_code: int
     text: str
+    data: Any = None
 
     def json(self) -> Any:
-        return json.loads(self.text)
+        return self.data
 
     def close(self) -> None: ...
 
@@ -57,9 +63,9 @@ def _read_google(page: Page) -> Page:
     found = _RESULT.search(page.text)
     if not found:
         raise Trouble("sent an answer without a translation")
-    end = page.text.find("</div", found.end(), found.end() + MAX_ELEMENT)
+    end = page.text.find("</div", found.end(), found.end() + MAX_TEXT)
     if end < 0:
-        cut_off = len(page.text) - found.end() < MAX_ELEMENT
+        cut_off = len(page.text) - found.end() < MAX_TEXT
         raise Trouble("sent a page that was cut off" if cut_off else UNREADABLE)
     inner = _LINE_END.sub("\n", page.text[found.end() : end])
     if "<" in inner:
@@ -68,17 +74,18 @@ def _read_google(page: Page) -> Page:
         text = html.unescape(inner)
     except ValueError:  # a reference to a character by a number of thousands of digits
         raise Trouble(UNREADABLE) from None
-    return Page(page.status_code, f'<div class="result-container">{html.escape(text)}</div>')
+    return replace(page, text=f'<div class="result-container">{html.escape(text)}</div>')
 
 
 def _read_mymemory(page: Page) -> Page:
     """JSON whose real status stands inside; deep-translator takes the warning beside it for the text."""
     try:
-        status = int(page.json().get("responseStatus", 200))
-    except (ValueError, TypeError, AttributeError):
-        raise Trouble("sent an answer that could not be read") from None
+        data = json.loads(page.text)
+        status = int(data.get("responseStatus", 200))
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        raise Trouble(UNREADABLE) from None
     _check_status(status)
-    return page
+    return replace(page, data=data)
 
 
 class Kind(NamedTuple):
@@ -220,10 +227,17 @@ class DeepTranslator:
             raise Trouble("sent an answer without a translation") from None
         if not isinstance(answer, str) or not answer.strip():
             raise Trouble("gave no translation", rest=False)
+        if len(answer) > MAX_TEXT:
+            raise Trouble(UNREADABLE)
         if self._kind.rubbish.search(answer) and not self._kind.rubbish.search(question):
             raise Trouble("sent a warning in place of a translation")
-        # MyMemory escapes as if for HTML; only a text without references tells them from its own.
-        return html.unescape(answer) if "&" not in question else answer
+        try:
+            # MyMemory escapes as if for HTML; only a text without references tells them from its own.
+            whole = html.unescape(answer) if "&" not in question else answer
+            whole.encode()  # JSON can hold halves of characters, which nothing after this could send
+        except ValueError:
+            raise Trouble(UNREADABLE) from None
+        return whole
 
     def _get(self, url: str, params: Mapping[str, str], proxies: None = None) -> Page:
         """What deep-translator takes for `requests.get`; runs in its thread, asks in the event loop."""
@@ -239,12 +253,21 @@ class DeepTranslator:
                         body += chunk
                         if len(body) > MAX_ANSWER_BYTES:
                             raise Trouble("sent an answer without end")
-                    charset = response.encoding or "utf-8"
+                    charset = response.charset_encoding or "utf-8"
         except (TimeoutError, httpx2.TimeoutException):
             raise Trouble("did not answer in time") from None
         except (httpx2.HTTPError, httpx2.InvalidURL):
             raise Trouble("could not be reached") from None
-        return self._kind.read(Page(response.status_code, body.decode(charset, "replace")))
+        return self._kind.read(Page(response.status_code, _decoded(body, charset)))
+
+
+def _decoded(body: bytearray, charset: str) -> str:
+    if not _CHARSET.fullmatch(charset):
+        raise Trouble(UNREADABLE)
+    try:
+        return body.decode(charset, "replace")
+    except LookupError:  # a number that has no part of ISO 8859
+        raise Trouble(UNREADABLE) from None
 
 
 def _check_status(status: int) -> None:

@@ -72,8 +72,10 @@ def _calm(fake: GoogleTranslate | MyMemory) -> None:
 async def opened(name: str, url: str, timeout_s: float = TIMEOUT_S) -> AsyncIterator[DeepTranslator]:
     engine = DeepTranslator(name, url, timeout_s)
     await anyio.to_thread.run_sync(engine.load)
-    yield engine
-    await engine.aclose()
+    try:
+        yield engine
+    finally:
+        await engine.aclose()
 
 
 async def ask(engine: DeepTranslator, text: str, source: str = "en", target: str = "es") -> str:
@@ -140,10 +142,10 @@ async def test_a_long_text_is_cut_under_the_limits_and_put_together(
         ("slow", "did not answer in time"), ("slow body", "did not answer in time"),
         ("429", "has had too many requests"), ("429 with seconds", "has had too many requests"),
         ("500", "answered with status 500"), ("503", "answered with status 503"),
-        ("html", "without a translation|cannot be read|could not be read"),
+        ("html", "without a translation|cannot be read"),
         ("cut body", "could not be reached"),
-        ("error inside a 200", "without a translation|could not be read"),
-        ("not an object", "without a translation|could not be read"), ("huge", "without end"),
+        ("error inside a 200", "without a translation|cannot be read"),
+        ("not an object", "without a translation|cannot be read"), ("huge", "without end"),
         ("redirect", "answered with status 302"),
     ],
 )  # fmt: skip
@@ -392,3 +394,45 @@ async def test_a_page_that_is_slow_to_read_holds_up_nobody(
         heard, longest = await both(bad, good)
     assert heard == said
     assert longest < 0.6
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[" * 100_000, '{"responseStatus": Infinity}', '{"responseStatus": ' + "1" * 5_000 + "}",
+        '{"responseData": {"translatedText": "Hol\\ud800"}}',
+        '{"responseData": {"translatedText": "&#' + "1" * 5_000 + '"}}',
+        '{"responseData": {"translatedText": "' + "a" * 70_000 + '"}}', '"text"', "7", "",
+    ],
+    ids=range(9),
+)  # fmt: skip
+async def test_a_reply_of_mymemory_that_cannot_be_read_is_its_failure(
+    raw_server: tuple[Raw, str], body: str
+) -> None:
+    raw_server[0].response = Response(body, media_type="application/json")
+    async with opened("mymemory", raw_server[1], 5) as engine:
+        with pytest.raises(Trouble, match=UNREADABLE):
+            await ask(engine, "Hello")
+
+
+@pytest.mark.parametrize("charset", ["idna", "punycode", "base64", "unicode_escape", "undefined", "x"])
+@pytest.mark.parametrize("name", ["google", "mymemory"])
+async def test_a_reply_in_no_charset_of_the_web_is_a_failure(
+    raw_server: tuple[Raw, str], name: str, charset: str
+) -> None:
+    raw_server[0].response = Response(
+        f"{RESULT}Hola\xe1</div>", headers={"content-type": f"text/html; charset={charset}"}
+    )
+    async with opened(name, raw_server[1], 5) as engine:
+        with pytest.raises(Trouble, match=UNREADABLE):
+            await ask(engine, "Hello")
+
+
+@pytest.mark.parametrize("charset", ["UTF-8", "utf8", "iso-8859-1", "windows-1252", '"utf-8"'])
+async def test_a_reply_in_a_charset_of_the_web_is_read(raw_server: tuple[Raw, str], charset: str) -> None:
+    raw_server[0].response = Response(
+        f"{RESULT}t\xfa</div>".encode(charset.strip('"')),
+        headers={"content-type": f"text/html; charset={charset}"},
+    )
+    async with opened("google", raw_server[1], 5) as engine:
+        assert await ask(engine, "you") == "tú"
