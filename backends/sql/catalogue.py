@@ -157,7 +157,8 @@ async def _references(pool: Pool, table: str) -> tuple[str, ...]:
 async def _sample(pool: Pool, table: str) -> tuple[list[Row], tuple[str, ...]]:
     reply = await pool.ask(f"SELECT * FROM {quoted(table)}", limit=SAMPLE_ROWS, seconds=1)  # noqa: S608 - quoted
     if "failed" in reply:
-        return [], (f"No sample: {' '.join(reply['message'].split()) or 'it took too long'}.",)
+        why = "it took too long" if reply["late"] else " ".join(reply["message"].split())
+        return [], (f"No sample: {why or 'it needs too much memory'}.",)
     return [tuple(_short(value) for value in row) for row in reply["rows"]], ()
 
 
