@@ -211,7 +211,8 @@ def _checked(params: Params | None) -> Params:
     if params is None:
         return ()
     named = params.items() if isinstance(params, Mapping) else enumerate(params, 1)
-    for name, value in named:
+    for key, value in named:
+        name = quote(key) if isinstance(key, str) else key
         if not isinstance(value, str | int | float | None):
             raise Unknown(
                 f"Parameter {name} is a list or an object; SQL takes text, numbers, true, false and null."
