@@ -148,6 +148,7 @@ class Databases:
         before: str = "",
     ) -> dict[str, Any]:
         most_bytes = MOST_PLAN_BYTES if before else 0
+        sql = sql.rstrip("; \t\r\n")  # the driver takes a second semicolon for a second statement
         asking = pool.ask(before + sql, params, limit, offset, most_bytes=most_bytes)
         reply = await (_reported(asking, report, self._settings.timeout) if report else asking)
         if "failed" in reply:

@@ -3,6 +3,7 @@
 import re
 import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
 from backends.sql.connection import CELL_BYTES, FUNCTIONS, SQL_BYTES
@@ -68,6 +69,12 @@ def nothing_to_run() -> Refusal:
     return Unknown(f"The SQL holds no statement that returns rows. {_READS}")
 
 
+def _functions() -> set[str]:
+    """Those that may be called and that this build of SQLite has."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        return {name for (name,) in connection.execute("SELECT name FROM pragma_function_list")} & FUNCTIONS
+
+
 def _one_line(message: str) -> str:
     line = " ".join(message.split())
     return line if len(line) <= LONGEST_MESSAGE else line[:LONGEST_MESSAGE] + "…"
@@ -111,7 +118,7 @@ def _about_the_sql(message: str, sql: str, names: Mapping[str, list[str]]) -> Re
                 f"There is no column {quote(name)}.{known}{text} sql_describe_table shows a table's columns."
             )
         case "no such function":
-            return Unknown(f"There is no function {quote(name)}.{did_you_mean(name, FUNCTIONS)}")
+            return Unknown(f"There is no function {quote(name)}.{did_you_mean(name, _functions())}")
     if message == "incomplete input":
         return Unknown("The SQL ends too early: SQLite expects more.")
     if broken := re.fullmatch(r'near "(.*)": syntax error', message):

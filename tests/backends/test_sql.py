@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from backends.sql import Databases, catalogue
-from backends.sql.connection import ReadOnlyConnection
+from backends.sql import Databases, catalogue, refusals
+from backends.sql.connection import FUNCTIONS, ReadOnlyConnection
 from backends.sql.rows import read_page
 from config import SqlSettings
 from errors import Forbidden, Refusal, TooMuch, Unavailable, Unknown
@@ -117,8 +117,8 @@ async def test_parameters_are_bound_by_place_or_by_name(opened: Open, sql: str, 
         ("SELECT ?", [], "1"),
         ("SELECT ?", [1, 2], "1"),
         ("SELECT :a", {"b": 1}, "a"),
-        ("SELECT ?", [[1]], "Parameter 1"),
-        ("SELECT :a", {"a": {}}, "Parameter a"),
+        ("SELECT ?", [[1]], "Parameter 1 "),
+        ("SELECT :a", {"a": {}}, "Parameter 'a'"),
         ("SELECT ?", [2**63], "64 bits"),
     ],
 )
@@ -912,3 +912,34 @@ async def test_names_in_double_quotes_that_are_names_work(opened: Open, sql: str
     async with opened(odd) as databases:
         await databases.query(sql)
         assert (await databases.query('SELECT "id" + 1 FROM city')).columns == ('"id" + 1',)
+
+
+@pytest.mark.parametrize("sql", ["SELECT 1;;", "SELECT 1 ; ;\n ;"])
+async def test_semicolons_too_many_are_no_second_statement(opened: Open, sql: str) -> None:
+    async with opened() as databases:
+        assert (await databases.query(sql)).rows == [(1,)]
+
+
+async def test_a_function_that_this_sqlite_lacks_is_not_suggested(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "FUNCTIONS", FUNCTIONS | {"qqxyzzy"})
+    async with opened() as databases:
+        for name in ("qqxyzzy", "qqxyzzyy"):
+            with pytest.raises(Unknown, match=f"There is no function '{name}'.$"):
+                await databases.query(f"SELECT {name}(id) FROM city")
+        with pytest.raises(Unknown, match="Did you mean 'lower'"):
+            await databases.query("SELECT lowr(name) FROM city")
+
+
+async def test_a_parameter_of_any_name_is_refused_on_one_line(opened: Open) -> None:
+    async with opened() as databases:
+        unfit: tuple[Any, ...] = ([], 2**70)
+        for value in unfit:
+            with pytest.raises(Unknown, match=r"^Parameter 'a b \[31m' is an? "):
+                await databases.query("SELECT 1", {"a\nb\x1b[31m": value})
+
+
+async def test_a_sample_that_takes_too_long_says_so(opened: Open) -> None:
+    async with opened(f"CREATE VIEW endless AS {ENDLESS}") as databases:
+        assert (await databases.describe_table("endless")).notices == ("No sample: it took too long.",)
