@@ -3,6 +3,7 @@
 Alert texts are written by others; they are cut, cleaned of control characters and never acted on.
 """
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Self
@@ -12,6 +13,7 @@ from pydantic import BaseModel
 
 from backends.weather.gazetteer import City
 from backends.weather.results import Alert
+from backends.weather.texts import cleaned, one_line
 from config import WeatherSettings
 from errors import Unavailable
 from upstream import Declined, Kept, Upstream
@@ -36,6 +38,7 @@ SEVERITIES = ("Extreme", "Severe", "Moderate", "Minor")  # and Unknown, last
 
 MOST = 20  # alerts in one answer; a point rarely has five
 LONGEST = {"description": 1000, "instruction": 500, "event": 100, "headline": 300, "area": 300}
+ADDRESS = re.compile(r"https://api\.weather\.gov/[!-~]{1,270}")
 
 
 class _Properties(BaseModel):
@@ -160,14 +163,13 @@ def _alert(feature: _Feature) -> Alert:
         ends=_time(told.ends or told.expires),
         description=_text("description", told.description),
         instruction=_text("instruction", told.instruction),
-        url=feature.id if feature.id.startswith("https://api.weather.gov/") and len(feature.id) < 300 else "",
+        url=feature.id if ADDRESS.fullmatch(feature.id) else "",
     )
 
 
 def _text(field: str, text: str | None) -> str:
-    clean = "".join(c for c in text or "" if c.isprintable() or c == "\n").strip()
-    most = LONGEST[field]
-    return clean if len(clean) <= most else clean[: most - 1] + "…"
+    one = one_line if field in ("event", "headline", "area") else cleaned
+    return one(text or "", LONGEST[field])
 
 
 def _time(text: str | None) -> str:

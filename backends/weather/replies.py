@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, Field
 
 from backends.weather.codes import european_level, us_level, weather_words
 from backends.weather.gazetteer import City
 from backends.weather.results import Air, Day, ForecastDay, Hour, Now
+from backends.weather.texts import Line, Timezone
 
 T = TypeVar("T")
 
@@ -41,7 +42,7 @@ class _Reply(BaseModel):
     """The envelope of the forecast, archive and air quality APIs: a column for each variable."""
 
     utc_offset_seconds: int = Field(gt=-86_400, lt=86_400)
-    timezone: str
+    timezone: Timezone
     current: dict[str, Value] = {}
     hourly: dict[str, list[Value]] = {}
     daily: dict[str, list[Value]] = {}
@@ -57,14 +58,14 @@ class _Reply(BaseModel):
 class _Town(BaseModel):
     """What the geocoder says of one place; whatever is empty is left out."""
 
-    name: str
+    name: Line
     latitude: float = Field(ge=-90, le=90)
     longitude: float = Field(ge=-180, le=180)
-    country: str = ""
-    country_code: str = ""
-    admin1: str = ""
-    timezone: str = ""
-    population: int = 0
+    country: Line = ""
+    country_code: Line = ""
+    admin1: Line = ""
+    timezone: Timezone | Literal[""] = ""
+    population: int = Field(0, ge=0, le=10**9)
 
 
 class _Towns(BaseModel):
@@ -182,4 +183,5 @@ def read_towns(body: Any) -> tuple[City, ...]:
             population=town.population,
         )
         for town in _Towns.model_validate(body).results
+        if town.name
     )
