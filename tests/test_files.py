@@ -105,6 +105,7 @@ async def test_a_refusal_reaches_the_model_in_its_own_words(
         ("list", {"limit": 10_001}),
         ("search", {"text": ""}),
         ("search", {"text": "x", "context": 21}),
+        ("read_json", {"path": "data.json", "pointer": "/a" * 501}),
         ("find", {"pattern": ""}),
     ],
 )
@@ -115,6 +116,7 @@ async def test_what_is_out_of_range_is_refused_naming_the_parameter(
         with pytest.raises(ToolError) as refusal:
             await c.call_tool(f"files_{tool}", given)
     assert list(given)[-1] in str(refusal.value)
+    assert len(str(refusal.value)) < 1000
 
 
 async def test_notices_are_sent_as_warnings_too(client: Connect, root: dict[str, Any]) -> None:

@@ -115,7 +115,8 @@ def _register_contents(server: FastMCP, backend: Sandbox) -> None:
         ctx: Context,
         path: Path,
         pointer: Annotated[
-            str, Field(description="JSON pointer like '/cities/0/name'; '' is the whole.")
+            str,
+            Field(max_length=1000, description="JSON pointer like '/cities/0/name'; '' is the whole."),
         ] = "",
     ) -> Value:
         """The value at a JSON pointer in a JSON file."""

@@ -11,6 +11,7 @@ from errors import TooMuch, Unknown, did_you_mean, quote
 from .reading import read_whole
 from .sandbox import Root
 
+MAX_BYTES = 2_000_000  # parsed; 5 MB hold everything up for a second, and eight at once take 170 MB
 MAX_DEPTH = 100  # levels in a value that is returned; hosts' own parsers give up soon after
 _MAX_DIGITS = 4_000  # Python parses 4,300 and then refuses; no sensor and no bank has so many
 _SHOWN = 12  # keys named in a refusal
@@ -26,7 +27,10 @@ class Value(Result):
 def read_value(root: Root, path: str, pointer: str, max_bytes: int) -> Value:
     with root.file(path) as (_, opened):
         data = read_whole(
-            opened, path, max_bytes, "files_search finds lines in it, files_read pages through it."
+            opened,
+            path,
+            min(max_bytes, MAX_BYTES),
+            "files_search finds lines in it, files_read pages through it.",
         )
     tokens = _tokens(pointer)
     text = _decoded(data, path)

@@ -343,6 +343,15 @@ async def test_a_json_file_over_the_cap_is_refused_with_other_ways(tmp_path: Pat
         await sandbox.read_json("d.json", "")
 
 
+async def test_a_json_file_is_parsed_up_to_two_megabytes_whatever_a_page_may_hold(tmp_path: Path) -> None:
+    async with Sandbox(FilesSettings(root=tmp_path)) as sandbox:
+        (tmp_path / "d.json").write_text(json.dumps("x" * 1_999_998))
+        assert len((await sandbox.read_json("d.json", "")).value) == 1_999_998
+        (tmp_path / "d.json").write_text(json.dumps("x" * 1_999_999))
+        with pytest.raises(TooMuch, match=r"at most 2,000,000 are read whole\. files_search .* files_read"):
+            await sandbox.read_json("d.json", "")
+
+
 async def test_media_come_with_the_type_of_their_bytes_not_of_their_name(
     tmp_path: Path, sandbox: Sandbox
 ) -> None:
