@@ -13,8 +13,13 @@ from .sandbox import Root
 
 MAX_BYTES = 2_000_000  # parsed; 5 MB hold everything up for a second, and eight at once take 170 MB
 MAX_DEPTH = 100  # levels in a value that is returned; hosts' own parsers give up soon after
-_MAX_DIGITS = 4_000  # Python parses 4,300 and then refuses; no sensor and no bank has so many
+_EXACT_INTEGER = 2**53  # beyond it a JSON reader that has only floats loses digits
+_EXACT_DIGITS = 17  # with its sign; more are never parsed, which takes time in their square
 _SHOWN = 12  # keys named in a refusal
+
+
+class _Digits(str):
+    """A number that is given as its text."""
 
 
 class Value(Result):
@@ -34,19 +39,18 @@ def read_value(root: Root, path: str, pointer: str, max_bytes: int) -> Value:
         )
     tokens = _tokens(pointer)
     text = _decoded(data, path)
-    document, as_text = _parse(text, path)
-    value = _at(document, tokens, path)
+    value = _at(_parse(text, path), tokens, path)
     if _deeper_than(value, MAX_DEPTH):
         raise TooMuch(
             f"The value at {quote(pointer)} is nested deeper than {MAX_DEPTH} levels. "
             "Ask for a part of it with a longer pointer, or page through the text with files_read."
         )
     notices = []
+    if as_text := _count_digits(value):
+        notices.append(f"Numbers too large for a JSON number, each given as its text: {as_text}.")
     if "\\ud" in text.lower() and (whole := _without_halves(value)) != value:
         value = whole
         notices.append("The value holds halves of characters, which no text can carry; each is shown as ?.")
-    if as_text:
-        notices.append(f"Numbers too large for any number here, each given as its text: {len(as_text)}.")
     return Value(value=value, notices=tuple(notices))
 
 
@@ -59,26 +63,20 @@ def _decoded(data: bytes, path: str) -> str:
         ) from error
 
 
-def _parse(text: str, path: str) -> tuple[Any, list[str]]:
-    as_text: list[str] = []
+def _parse(text: str, path: str) -> Any:
+    def real(digits: str) -> float | _Digits:
+        return number if math.isfinite(number := float(digits)) else _Digits(digits)
 
-    def real(digits: str) -> float | str:
-        if math.isfinite(number := float(digits)):
+    def whole(digits: str) -> int | _Digits:
+        if len(digits) <= _EXACT_DIGITS and -_EXACT_INTEGER <= (number := int(digits)) <= _EXACT_INTEGER:
             return number
-        as_text.append(digits)
-        return digits
-
-    def whole(digits: str) -> int | str:
-        if len(digits) <= _MAX_DIGITS:
-            return int(digits)
-        as_text.append(digits)
-        return digits
+        return _Digits(digits)
 
     def no_number(name: str) -> NoReturn:
         raise Unknown(f"{quote(path)} is not JSON: it holds {name}, which JSON has no word for.")
 
     try:
-        return json.loads(text, parse_float=real, parse_int=whole, parse_constant=no_number), as_text
+        return json.loads(text, parse_float=real, parse_int=whole, parse_constant=no_number)
     except json.JSONDecodeError as error:
         lines = (
             " It looks like one JSON value a line; files_read gives them."
@@ -137,6 +135,12 @@ def _no_value(value: Any, token: str, reached: Sequence[str], path: str) -> Unkn
 
 def _without_halves(value: Any) -> Any:
     return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+
+
+def _count_digits(value: Any) -> int:
+    if isinstance(value, dict | list):
+        return sum(map(_count_digits, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, _Digits)
 
 
 def _deeper_than(value: Any, levels: int) -> bool:

@@ -318,9 +318,20 @@ async def test_part_of_what_is_nested_deeply_can_be_had(tmp_path: Path, sandbox:
 async def test_numbers_beyond_all_bounds_come_as_their_text(tmp_path: Path, sandbox: Sandbox) -> None:
     (tmp_path / "d.json").write_text('{"real": 1e999, "whole": ' + "9" * 5000 + ', "big": ' + "9" * 30 + "}")
     found = await sandbox.read_json("d.json", "")
-    assert found.value == {"real": "1e999", "whole": "9" * 5000, "big": int("9" * 30)}
-    assert found.notices == ("Numbers too large for any number here, each given as its text: 2.",)
+    assert found.value == {"real": "1e999", "whole": "9" * 5000, "big": "9" * 30}
+    assert found.notices == ("Numbers too large for a JSON number, each given as its text: 3.",)
     assert found.model_dump_json()
+
+
+async def test_integers_lose_no_digit_and_only_those_in_the_answer_are_told(
+    tmp_path: Path, sandbox: Sandbox
+) -> None:
+    (tmp_path / "d.json").write_text(json.dumps({"a": [2**53, -(2**53)], "b": [2**53 + 1, -(2**53) - 1]}))
+    exact = await sandbox.read_json("d.json", "/a")
+    assert (exact.value, exact.notices) == ([2**53, -(2**53)], ())
+    beyond = await sandbox.read_json("d.json", "/b")
+    assert beyond.value == ["9007199254740993", "-9007199254740993"]
+    assert beyond.notices == ("Numbers too large for a JSON number, each given as its text: 2.",)
 
 
 async def test_half_a_character_in_json_does_not_break_the_answer(tmp_path: Path, sandbox: Sandbox) -> None:
