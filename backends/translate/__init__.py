@@ -152,15 +152,14 @@ class Translator:
         doing = {
             tag: tuple(p for p in known.providers[tag] if p in able) for tag in known.matching(query or "")
         }
-        if query:
-            shown, variants = list(doing), 0
-        else:
-            now = [tag for tag in doing if doing[tag]]
-            shown = [tag for tag in now if not known.is_variant(tag)]
-            variants = len(now) - len(shown)
+        now = [tag for tag in doing if doing[tag]]
+        shown = now if query else [tag for tag in now if not known.is_variant(tag)]
+        variants = len(now) - len(shown)
         notices = []
         if resting:
-            notices.append(f"{' and '.join(resting)} failed just now, and what only they do is left out.")
+            notices.append(
+                f"{' and '.join(resting)} failed just now, and what no other engine does is left out."
+            )
         if variants:
             notices.append(f"{variants} regional variants are left out: ask with a query.")
         for engine in engines:
@@ -179,7 +178,9 @@ class Translator:
                 for engine in self._chain.engines:
                     tasks.start_soon(self._probe, engine)
         states = [self._chain.state(engine) for engine in self._chain.engines]
-        well = [p.name for p in states if p.state in ("ready", "untried")]
+        proven = ", ".join(p.name for p in states if p.state == "ready")
+        untried = ", ".join(p.name for p in states if p.state == "untried")
+        well = [f"{proven} can translate"] * bool(proven) + [f"{untried} can be asked"] * bool(untried)
         ill = [f"{p.name}: {p.note}" for p in states if p.state in ("failing", "missing")]
         mend = []
         if any(p.state == "failing" for p in states):
@@ -188,7 +189,7 @@ class Translator:
             mend.append("Translate without network: apt-get install apertium apertium-eng-spa, then restart.")
         return Health(
             state="unavailable" if not well else "degraded" if ill else "ready",
-            summary="; ".join([f"{', '.join(well) or 'no engine'} can translate", *ill]) + ".",
+            summary="; ".join([*(well or ["no engine can translate"]), *ill]) + ".",
             mend=" ".join(mend),
             providers=tuple(states),
         )

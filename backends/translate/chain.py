@@ -111,8 +111,9 @@ class Chain:
                 f"No engine here translates {direction} ({'; '.join(lacks)}). "
                 "translate_languages lists what can be done."
             )
-        waits = [REST_S - self._clock() + f.at for name, f in self._failures.items() if name in able]
-        again = f" Asked again in {max(1, min(waits)):.0f} s." if waits else ""
+        waits = [(REST_S - self._clock() + f.at, name) for name, f in self._failures.items() if name in able]
+        wait_s, first = min(waits, default=(0, ""))
+        again = f" {first} is asked again in {max(1, wait_s):.0f} s." if waits else ""
         return (
             f"No engine translated {direction}: {'; '.join([*told, *lacks])}.{again} A network connection or "
             "Apertium with this pair on the server would help; translate_languages lists what works now."

@@ -172,12 +172,12 @@ async def test_when_nobody_is_left_the_refusal_says_who_was_tried_and_what_would
         assert time.monotonic() - started < 3
         assert str(caught.value) == (
             "No engine translated from en to de: google did not answer in time; mymemory has had too many "
-            "requests; apertium: not this pair. Asked again in 60 s. A network connection or Apertium with "
-            "this pair on the server would help; translate_languages lists what works now."
+            "requests; apertium: not this pair. google is asked again in 60 s. A network connection or "
+            "Apertium with this pair on the server would help; translate_languages lists what works now."
         )
         started = time.monotonic()
         world.now += 20
-        with pytest.raises(Unavailable, match=r"20 s ago.*Asked again in 40 s"):
+        with pytest.raises(Unavailable, match=r"20 s ago.*google is asked again in 40 s"):
             await translator.text("secret words", "de", "en")
         assert time.monotonic() - started < 0.3
 
@@ -396,9 +396,9 @@ async def test_a_failing_engine_is_left_out_of_the_languages_and_that_is_told(wo
         assert [(language.code, language.providers) for language in now.languages] == [
             ("en", ("apertium",)), ("es", ("apertium",)),
         ]  # fmt: skip
-        assert now.notices[0] == "google failed just now, and what only they do is left out."
-        (german,) = (await translator.languages("german")).languages[:1]
-        assert german.providers == ()
+        assert now.notices[0] == "google failed just now, and what no other engine does is left out."
+        asked = await translator.languages("german")
+        assert (asked.languages, asked.notices[0]) == ((), now.notices[0])
 
 
 async def test_health_without_a_probe_asks_nobody(world: World) -> None:
@@ -408,6 +408,7 @@ async def test_health_without_a_probe_asks_nobody(world: World) -> None:
             ("google", "untried"), ("mymemory", "untried"), ("apertium", "untried"),
         ]  # fmt: skip
         assert (health.state, health.mend) == ("ready", "")
+        assert health.summary == "google, mymemory, apertium can be asked."
     assert world.google.seen == []
 
 
@@ -423,6 +424,10 @@ async def test_a_probe_really_asks_each_engine(world: World) -> None:
         assert health.state == "degraded"
         assert health.summary == "google, apertium can translate; mymemory: did not answer in time."
         assert health.mend == "Check this machine's network."
+        world.now += 61
+        assert (await translator.health()).summary == (
+            "google, apertium can translate; mymemory can be asked."
+        )
         world.mymemory.trouble = ""
         assert (await translator.health(probe=True)).state == "ready"
 
