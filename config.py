@@ -1,24 +1,18 @@
-"""Every setting, read once in `main()`: environment first, then the .env file, then these defaults.
+"""Every setting, with its default and what it takes; `environment.py` reads them once, in `main()`.
 
-A name is `ALMANAC_` + section + field, so `ALMANAC_SQL_MAX_ROWS` is `settings.sql.max_rows`. A name
-that does not exist or a value that does not parse stops the start, naming the variable and what it
-takes and never what it held: the wrong variable may hold a key.
+A name is `ALMANAC_` + section + field, so `ALMANAC_SQL_MAX_ROWS` is `settings.sql.max_rows`.
 """
 
-import difflib
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 PREFIX = "ALMANAC_"
 HERE = Path(__file__).resolve().parent
-
-
-class ConfigurationError(Exception):
-    """A setting is wrong; the text names the variable and what it takes, a line for each."""
 
 
 def _split(value: Any) -> Any:
@@ -31,20 +25,34 @@ def _pairs(value: Any) -> Any:
     """'world=data/world.db,sales=/data/sales.db' as a mapping."""
     if not isinstance(value, str):
         return value
-    pairs = [part.partition("=") for part in _split(value)]
-    for number, (name, _, path) in enumerate(pairs, 1):
-        if not (name.strip() and path.strip()):
+    found: dict[str, str] = {}
+    for number, part in enumerate(_split(value), 1):
+        name, _, path = (piece.strip() for piece in part.partition("="))
+        if not (name and path):
             raise ValueError(f"each entry is name=path; entry {number} is not")
-    return {name.strip(): path.strip() for name, _, path in pairs}
+        if name in found:
+            raise ValueError(f"entry {number} has a name that is taken")
+        found[name] = path
+    return found
 
 
 def _absolute(path: Path) -> Path:
-    return HERE / path.expanduser()  # a client starts us in any directory, so never relative to that
+    if "\0" in str(path):
+        raise ValueError("a path holds no NUL character")
+    try:
+        return HERE / path.expanduser()  # a client starts us in any directory, so never relative to that
+    except RuntimeError:
+        raise ValueError("there is no such user's home") from None
 
 
 def _without_slash(url: str) -> str:
-    if not url.startswith(("http://", "https://")):
-        raise ValueError("a URL starts with http:// or https://")
+    try:
+        parts = urlsplit(url)
+        whole = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port or an IPv6 address that is none
+        whole = False
+    if not whole:
+        raise ValueError("a URL is http:// or https:// and a host")
     return url.rstrip("/")
 
 
@@ -195,6 +203,30 @@ class Variable(NamedTuple):
     default: Any
     secret: bool
 
+    def of(self, settings: "Settings") -> Any:
+        """The value it has in `settings`."""
+        return functools.reduce(getattr, self.path, settings)
+
+
+def shown(value: Any, whole_paths: bool = False) -> Any:
+    """A setting's value fit to be shown: no key, nothing in a URL but scheme, host and path."""
+    match value:
+        case SecretStr():
+            return str(value)
+        case Path():
+            return str(value) if whole_paths else value.name
+        case dict():
+            return {name: shown(item, whole_paths) for name, item in value.items()}
+        case tuple():
+            return ",".join(str(shown(item, whole_paths)) for item in value)
+        case str() if value.startswith(("http://", "https://")):
+            parts = urlsplit(value)
+            _, secret, host = parts.netloc.rpartition("@")
+            return parts._replace(
+                netloc=f"***@{host}" if secret else host, query="***" if parts.query else "", fragment=""
+            ).geturl()
+    return value
+
 
 def variables(section: type[Section] = Settings, path: tuple[str, ...] = ()) -> Iterator[Variable]:
     """Every variable there is, in the order of the sections; docs, .env.example and errors use it."""
@@ -209,50 +241,3 @@ def variables(section: type[Section] = Settings, path: tuple[str, ...] = ()) -> 
                 field.default,
                 "SecretStr" in str(field.annotation),
             )
-
-
-def load(environ: Mapping[str, str]) -> Settings:
-    """Read the settings.
-
-    Args:
-        environ: Variables and their values; `ALMANAC_ENV_FILE` in it names the file with weaker ones.
-
-    Raises:
-        ConfigurationError: An unknown name, or a value that a variable does not take.
-    """
-    env_file = Path(environ.get(PREFIX + "ENV_FILE") or HERE / ".env")
-    if PREFIX + "ENV_FILE" in environ and not env_file.is_file():
-        raise ConfigurationError(f"{PREFIX}ENV_FILE names no file that can be read.")
-    found = {**dotenv_values(env_file), **environ}
-    known = {variable.name: variable for variable in variables()}
-    given = {name.upper(): value for name, value in found.items() if name.upper().startswith(PREFIX)}
-    given.pop(PREFIX + "ENV_FILE", None)
-
-    problems = [_unknown(name, known) for name in given if name not in known]
-    values: dict[str, Any] = {}
-    for name, variable in known.items():
-        if given.get(name):  # set but empty means not set, as compose files write it
-            *sections, field = variable.path
-            target = values
-            for section in sections:
-                target = target.setdefault(section, {})
-            target[field] = given[name]
-    try:
-        settings = Settings.model_validate(values)
-    except ValidationError as error:
-        by_path = {variable.path: variable for variable in known.values()}
-        for detail in error.errors(include_input=False, include_url=False):
-            # The location may go on past the field, into an item of a list or a key of a mapping.
-            path = tuple(str(part) for part in detail["loc"])
-            variable = next(by_path[path[:n]] for n in range(len(path), 0, -1) if path[:n] in by_path)
-            message = f"{detail['msg']}." if not variable.secret else "This value is not accepted."
-            problems.append(f"{variable.name}: {message} It takes: {variable.description}")
-        raise ConfigurationError("\n".join(problems)) from None
-    if problems:
-        raise ConfigurationError("\n".join(problems))
-    return settings
-
-
-def _unknown(name: str, known: Mapping[str, Variable]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0)
-    return f"{name}: there is no such setting. The nearest is {near[0]}."

@@ -37,14 +37,15 @@ class Unavailable(Refusal):
 
 def quote(text: str, limit: int = 60) -> str:
     """What the caller sent, on one line in quotes, cut at `limit` characters."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return f"'{line[:limit]}…'" if len(line) > limit else f"'{line}'"
+    start = text[: 4 * limit]  # a caller may send megabytes: cleaning 3 MB held everybody for a second
+    line = " ".join("".join(c if c.isprintable() else " " for c in start).split())
+    return f"'{line[:limit]}…'" if len(line) > limit or len(text) > len(start) else f"'{line}'"
 
 
 def did_you_mean(word: str, known: Iterable[str], most: int = 3) -> str:
     """ " Did you mean 'a' or 'b'?" for the nearest known names, or nothing if none is near."""
     folded = {name.casefold(): name for name in known}
-    near = [folded[n] for n in difflib.get_close_matches(word.casefold(), folded, n=most, cutoff=0.6)]
+    near = [folded[n] for n in difflib.get_close_matches(word[:200].casefold(), folded, n=most, cutoff=0.6)]
     if not near:
         return ""
     *first, last = (quote(name) for name in near)

@@ -38,6 +38,8 @@ def configure(level: str) -> None:
     warnings.filterwarnings("ignore", category=MCPDeprecationWarning)
     for noisy in ("fastmcp", "mcp", "httpx2", "httpcore2", "urllib3", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # It has a level of its own, and writes every message that goes to a client.
+    logging.getLogger("fastmcp.server.context.to_client").setLevel(logging.WARNING)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 
 from commands.config_file import Outcome, put
 from commands.json_splice import NotSplicedError
-from config import HERE, ConfigurationError, load
+from config import HERE
+from environment import ConfigurationError, load
 
 REMOTE_TOKEN = "AUTH_HEADER"  # noqa: S105 - the name of a variable that mcp-remote reads
 

@@ -30,7 +30,8 @@ from rich.text import Text
 import logs
 from commands import screen
 from commands.rendering import Shown, clean, parts
-from config import HERE, ConfigurationError, Settings, load
+from config import HERE, Settings
+from environment import ConfigurationError, load
 
 WHOLE_S = (
     55  # all of it; the slowest path is a network that swallows packets: 12 s forecast, 20 s translation

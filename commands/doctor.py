@@ -10,15 +10,12 @@ import asyncio
 import importlib.util
 import os
 import platform
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import anyio
-from pydantic import SecretStr
 from rich.markup import escape
 from rich.table import Table
 
@@ -26,7 +23,8 @@ import logs
 from backends import Health, Result
 from commands import screen
 from commands.findings import Finding, findings
-from config import ConfigurationError, Settings, load, variables
+from config import Settings, shown, variables
+from environment import ConfigurationError, load
 
 PATIENCE_S = 20  # a probe bounds itself to a few seconds; this is for one that does not
 COLOURS = {"ready": "green", "degraded": "yellow", "unavailable": "red", "error": "red", "warning": "yellow"}
@@ -127,24 +125,8 @@ def _health(answer: Health | BaseException) -> Health:
 
 def _changed(settings: Settings) -> Iterator[tuple[str, Any]]:
     for variable in variables():
-        value: Any = settings
-        for name in variable.path:
-            value = getattr(value, name)
-        if value != variable.default:
-            yield variable.name, _shown(value)
-
-
-def _shown(value: Any) -> Any:
-    match value:
-        case SecretStr():
-            return str(value)
-        case dict():
-            return {name: _shown(item) for name, item in value.items()}
-        case tuple():
-            return ",".join(map(str, value))
-        case str() | Path():
-            return re.sub(r"://[^/@\s]+@", "://***@", str(value))  # a URL may hold a password
-    return value
+        if (value := variable.of(settings)) != variable.default:
+            yield variable.name, shown(value, whole_paths=True)
 
 
 def show(report: Report) -> None:
@@ -170,7 +152,7 @@ def show(report: Report) -> None:
     console.print()
     console.print(table)
     off = f" Switched off: {', '.join(report.switched_off)}." if report.switched_off else ""
-    console.print(f"\n[bold]Tools[/]: {len(report.tools)} on.{off}")
+    console.print(f"\n[bold]Tools[/]: {len(report.tools)} on: {', '.join(report.tools)}.{off}")
     if report.findings:
         console.print("\n[bold]Not well[/]:")
         console.print(_listed(report.findings))

@@ -5,6 +5,7 @@ README.md; with `--check` it writes nothing and exits 1 if one of them is not wh
 """
 
 import asyncio
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,13 @@ def _parameters(tool: Tool) -> str:
         return "No parameters.\n"
     rows = ["| parameter | takes | default | |", "|---|---|---|---|"]
     for name, prop in schema["properties"].items():
-        default = "required" if name in schema.get("required", ()) else f"`{prop.get('default')!r}`"
+        default = "required" if name in schema.get("required", ()) else _default_of(prop)
         rows.append(f"| `{name}` | {takes_words(prop)} | {default} | {_cell(prop.get('description', ''))} |")
     return "\n".join(rows) + "\n"
+
+
+def _default_of(parameter: dict[str, Any]) -> str:
+    return f"`{json.dumps(default)}`" if (default := parameter.get("default")) is not None else ""
 
 
 def tools_page(

@@ -7,6 +7,7 @@ covers prompts, whose errors FastMCP shows even when masking is on.
 
 import secrets
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 import mcp.types as mt
@@ -17,9 +18,11 @@ from fastmcp.tools import ToolResult
 from mcp import MCPError
 from pydantic import ValidationError as PydanticValidationError
 
-from errors import Refusal, Unknown, did_you_mean, quote
+from errors import Refusal, Unavailable, Unknown, did_you_mean, quote
 
 log = structlog.get_logger("almanac")
+
+MOST_LINES = 5  # wrong arguments that are named: a caller may send a hundred thousand
 
 
 class Errors(Middleware):
@@ -80,7 +83,7 @@ class Errors(Middleware):
             raise  # FastMCP answers these with -32602 and the name; they carry nothing of ours
         except Exception as error:
             if refusal := _refusal(error):
-                code = mt.INVALID_PARAMS if isinstance(refusal, Unknown) else mt.INTERNAL_ERROR
+                code = mt.INTERNAL_ERROR if isinstance(refusal, Unavailable) else mt.INVALID_PARAMS
                 raise MCPError(code=code, message=str(refusal)) from error
             raise MCPError(code=mt.INTERNAL_ERROR, message=_failed(error, name)) from error
 
@@ -111,9 +114,12 @@ def _failed(error: Exception, name: str) -> str:
 def bad_arguments(tool: str, error: PydanticValidationError, schema: Mapping[str, Any]) -> str:
     """One line for every argument that is wrong: the parameter, what it takes, and what was sent."""
     properties: Mapping[str, Any] = schema.get("properties", {})
-    lines: dict[str, str] = {}
-    for detail in error.errors(include_url=False, include_context=False):
-        name = str(detail["loc"][0]) if detail["loc"] else tool
+    details = {
+        str(detail["loc"][0]) if detail["loc"] else tool: detail  # of a union's several, the last
+        for detail in error.errors(include_url=False, include_context=False)
+    }
+    lines = []
+    for name, detail in islice(details.items(), MOST_LINES):
         if detail["type"] == "unexpected_keyword_argument":
             takes = ", ".join(properties) or "nothing"
             line = f"{tool} has no parameter {quote(name)}; it takes {takes}.{did_you_mean(name, properties)}"
@@ -121,8 +127,10 @@ def bad_arguments(tool: str, error: PydanticValidationError, schema: Mapping[str
             line = f"{name} is missing; it takes {takes_words(properties.get(name, {}))}."
         else:
             line = f"{name} takes {takes_words(properties.get(name, {}))}, not {_sent(detail['input'])}."
-        lines.setdefault(name, line)
-    return " ".join(lines.values())
+        lines.append(line)
+    if len(details) > MOST_LINES:
+        lines.append(f"{len(details) - MOST_LINES} more arguments are wrong.")
+    return " ".join(lines)
 
 
 def takes_words(schema: Mapping[str, Any]) -> str:
@@ -138,6 +146,8 @@ def takes_words(schema: Mapping[str, Any]) -> str:
             return "a whole number" + _range(schema.get("minimum"), schema.get("maximum"))
         case "number":
             return "a number" + _range(schema.get("minimum"), schema.get("maximum"))
+        case "string" if schema.get("minLength") == 1 and "maxLength" not in schema:
+            return "text that is not empty"
         case "string":
             return "text" + _range(schema.get("minLength"), schema.get("maxLength"), " characters")
         case "boolean":

@@ -2,13 +2,10 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 from fastmcp import FastMCP
-from pydantic import SecretStr
 
-from config import Settings, variables
+from config import Settings, shown, variables
 from tools.hub import HasHealth, status_of
 
 
@@ -25,18 +22,4 @@ def register(server: FastMCP, version: str, backends: Mapping[str, HasHealth], s
     )
     def current() -> str:
         """What the server runs with; secrets are shown as stars, directories by their last name."""
-        return json.dumps({variable.name: _shown(settings, variable.path) for variable in variables()})
-
-
-def _shown(settings: Settings, path: tuple[str, ...]) -> Any:
-    value: Any = settings
-    for name in path:
-        value = getattr(value, name)
-    match value:
-        case SecretStr():
-            return str(value)
-        case Path():
-            return value.name
-        case dict():
-            return {name: item.name for name, item in value.items()}
-    return value
+        return json.dumps({variable.name: shown(variable.of(settings)) for variable in variables()})

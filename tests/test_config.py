@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from config import HERE, ConfigurationError, Settings, load, variables
+from config import HERE, Settings, variables
+from environment import ConfigurationError, load
 
 
 def test_nothing_needs_setting_to_start() -> None:
@@ -39,6 +40,22 @@ def test_a_named_file_that_is_missing_stops_the_start(tmp_path: Path) -> None:
         load({"ALMANAC_ENV_FILE": str(tmp_path / "none")})
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"ALMANAC_FILES_ROOT='/tmp/x\n",
+        b"ALMANAC_FILES_ROOT /tmp/x\n",
+        b"ALMANAC_FILES_ROOT\n",
+        b"\xff\xfe=1\n",
+    ],
+)
+def test_a_line_of_the_file_that_is_no_setting_stops_the_start(tmp_path: Path, content: bytes) -> None:
+    env_file = tmp_path / "x.env"
+    env_file.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=r"\.env file"):
+        load({"ALMANAC_ENV_FILE": str(env_file)})
+
+
 def test_an_unknown_name_stops_the_start_with_the_nearest_real_one() -> None:
     with pytest.raises(ConfigurationError) as caught:
         load({"ALMANAC_SQL_MAX_ROW": "7"})
@@ -67,6 +84,11 @@ def test_an_unknown_name_in_the_file_stops_the_start_too(tmp_path: Path) -> None
         ("ALMANAC_SQL_TIMEOUT", "-1"),
         ("ALMANAC_SQL_TIMEOUT", "nan"),
         ("ALMANAC_WEATHER_NWS_URL", "api.weather.gov"),
+        ("ALMANAC_WEATHER_NWS_URL", "http://["),
+        ("ALMANAC_WEATHER_NWS_URL", "http://"),
+        ("ALMANAC_WEATHER_NWS_URL", "http://host:port"),
+        ("ALMANAC_SQL_DATABASES", "a=/x.db,a=/y.db"),
+        ("ALMANAC_FILES_ROOT", "~no-such-user-here/x"),
     ],
 )
 def test_a_value_that_does_not_parse_names_its_variable_and_what_it_takes(name: str, value: str) -> None:

@@ -1,21 +1,21 @@
 """The composition: what is served, what is switched off, and how a broken backend looks."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from typing import Any, Self
 
 import pytest
-from fastmcp import Client
 from mcp import MCPError
-from mcp.types import PromptReference, ResourceTemplateReference
+from mcp.types import PromptReference, ResourceTemplateReference, TextContent
 
-import server
-from config import HERE, ConfigurationError, Settings
-from server import SUB_SERVERS, create_server
+from config import HERE
+from server import SUB_SERVERS
 from tests.conftest import Connect
 
+MASKED = "The server failed; the request was fine. Reference "
 CANARY = "/srv/canary-7d1f"
 
 
@@ -65,18 +65,19 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("tool", ARGUMENTS)
-async def test_a_backend_that_explodes_is_masked_whatever_the_tool(
-    client: Connect, tool: str, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_backend_that_explodes_is_masked_whatever_the_tool(client: Connect) -> None:
     async with client(given={domain: Exploding() for domain in SUB_SERVERS}) as connected:
-        result = await connected.call_tool(tool, ARGUMENTS[tool], raise_on_error=False)
-    assert result.is_error
-    assert result.content[0].text.startswith("The server failed; the request was fine. Reference ")
-    assert CANARY not in str(result)
+        for tool, arguments in ARGUMENTS.items():
+            result = await connected.call_tool(tool, arguments, raise_on_error=False)
+            assert result.is_error, tool
+            assert result.content[0].text.startswith("The server failed; the request was fine. Reference "), (
+                tool
+            )
+            assert CANARY not in str(result)
 
 
 GARBAGE: tuple[Any, ...] = (
+    "[" * 100_000,
     None,
     True,
     -1,
@@ -94,26 +95,32 @@ GARBAGE: tuple[Any, ...] = (
 )
 
 
-@pytest.mark.parametrize("tool", ARGUMENTS)
-async def test_garbage_arguments_are_refused_or_answered_never_a_failure(client: Connect, tool: str) -> None:
+@pytest.mark.timeout(120)
+async def test_garbage_arguments_are_refused_or_answered_never_a_failure(client: Connect) -> None:
+    nowhere, apis = "http://127.0.0.1:9", ("open_meteo", "geocoding", "archive", "air_quality", "nws")
     async with client(
         translate={"providers": "apertium", "apertium_modes": "/nonexistent"},
-        weather={
-            f"{api}_url": "http://127.0.0.1:9"
-            for api in ("open_meteo", "geocoding", "archive", "air_quality", "nws")
-        },
+        weather={f"{api}_url": nowhere for api in apis},
     ) as connected:
-        names = ARGUMENTS[tool] or {"unexpected": 1}
-        for name in names:
-            for value in GARBAGE:
-                result = await connected.call_tool(
-                    tool, {**ARGUMENTS[tool], name: value}, raise_on_error=False
-                )
-                text = result.content[0].text if result.content and result.content[0].type == "text" else ""
-                assert not text.startswith("The server failed"), f"{tool} {name}={value!r:.60}: {text}"
-                if result.is_error:
-                    assert "\n" not in text, f"{tool} {name}={value!r:.60}: {text}"
-                    assert "Traceback" not in text
+        for tool, arguments in ARGUMENTS.items():
+            for name in arguments or {"unexpected": 1}:
+                for value in GARBAGE:
+                    sent = {**arguments, name: value}
+                    result = await connected.call_tool(tool, sent, raise_on_error=False)
+                    block = result.content[0] if result.content else None
+                    text = block.text if isinstance(block, TextContent) else ""
+                    said = f"{tool} {name}={value!r:.60}: {text}"
+                    assert not text.startswith("The server failed"), said
+                    assert not (result.is_error and ("\n" in text or "Traceback" in text)), said
+
+
+async def test_a_flood_of_wrong_arguments_is_answered_in_a_few_sentences(client: Connect) -> None:
+    async with client(servers=("sql",)) as connected:
+        flood = {f"limitt{n}": n for n in range(2_000)}
+        result = await connected.call_tool("sql_query", {"sql": "SELECT 1", **flood}, raise_on_error=False)
+    assert result.is_error
+    assert result.content[0].text.endswith(" 1995 more arguments are wrong.")
+    assert len(result.content[0].text) < 1_500
 
 
 async def test_an_exploding_completion_shows_nothing(
@@ -172,9 +179,12 @@ async def test_the_status_tool_and_its_resource_agree(client: Connect) -> None:
 
 
 async def test_the_settings_resource_shows_no_secret_and_no_directory(client: Connect) -> None:
-    async with client(weather={"open_meteo_key": "sk-1234567890"}) as connected:
+    urls = {"open_meteo_url": "https://user:hunter2@example.org/v1?apikey=topsecret"}
+    async with client(weather={"open_meteo_key": "sk-1234567890", **urls}) as connected:
         text = (await connected.read_resource("almanac://settings"))[0].text
-    assert "sk-1234567890" not in text
+    for secret in ("sk-1234567890", "hunter2", "topsecret"):
+        assert secret not in text
+    assert json.loads(text)["ALMANAC_WEATHER_OPEN_METEO_URL"] == "https://***@example.org/v1?***"
     assert str(HERE) not in text
     assert json.loads(text)["ALMANAC_SQL_DATABASES"] == {"world": "world.db"}
 
@@ -185,19 +195,32 @@ async def test_a_prompt_fences_what_the_caller_typed(client: Connect) -> None:
     assert "\nIgnore all" not in shown.messages[0].content.text
 
 
-async def test_two_servers_in_one_process_share_nothing() -> None:
-    async with (
-        Client(create_server(Settings())) as one,
-        Client(create_server(Settings(servers=("files",)))) as two,
-    ):
-        assert len(await one.list_tools()) > len(await two.list_tools())
-        assert (await one.call_tool("status")).structured_content["domains"].keys() == set(SUB_SERVERS)
+@pytest.mark.parametrize("domain", SUB_SERVERS)
+async def test_a_prompt_names_only_tools_that_are_served(client: Connect, domain: str) -> None:
+    async with client(servers=(domain,)) as connected:
+        names = [prompt.name for prompt in await connected.list_prompts()]
+    assert names
+    assert "travel_briefing" not in names
 
 
-def test_importing_the_server_reads_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ALMANAC_PROT", "1")
-    with pytest.raises(ConfigurationError):
-        server.mcp  # noqa: B018 - asking for it is what builds it
+async def test_a_path_completes_in_a_prompt_of_another_domain(client: Connect) -> None:
+    prompt = PromptReference(type="ref/prompt", name="translate_document")
+    async with client() as connected:
+        assert "README.md" in (await connected.complete(prompt, {"name": "path", "value": "READ"})).values
+
+
+def test_importing_the_server_reads_no_setting() -> None:
+    wrong = {**os.environ, "ALMANAC_PROT": "1"}
+    imported = [sys.executable, "-c", "import server"]
+    assert subprocess.run(imported, cwd=HERE, env=wrong, timeout=30).returncode == 0
+    asked = subprocess.run(
+        [sys.executable, "-c", "import server; server.mcp"],
+        cwd=HERE,
+        env=wrong,
+        capture_output=True,
+        timeout=30,
+    )
+    assert b"ALMANAC_PORT" in asked.stderr
 
 
 FAILING = """

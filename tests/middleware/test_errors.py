@@ -146,7 +146,7 @@ async def test_an_unknown_tool_is_answered_with_the_nearest_one(toys: Client[Any
 
 @pytest.mark.parametrize(
     ("how", "code"),
-    [("unknown", -32602), ("forbidden", -32603), ("toomuch", -32603), ("unavailable", -32603)],
+    [("unknown", -32602), ("forbidden", -32602), ("toomuch", -32602), ("unavailable", -32603)],
 )
 async def test_a_refused_resource_says_why(toys: Client[Any], how: str, code: int) -> None:
     with pytest.raises(MCPError, match=rf"^Refused: {how}\.$") as caught:
