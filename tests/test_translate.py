@@ -123,6 +123,18 @@ async def test_detection_and_languages(served: Any) -> None:
         ]
 
 
+async def test_what_the_languages_leave_out_is_warned_of(served: Any) -> None:
+    logs: list[tuple[str, str]] = []
+
+    async def log(message: Any) -> None:
+        logs.append((message.level, message.data["msg"]))
+
+    async with served(log_handler=log) as client:
+        listed = await client.call_tool("translate_languages", {})
+    assert listed.structured_content["notices"]
+    assert logs == [("warning", notice) for notice in listed.structured_content["notices"]]
+
+
 async def test_the_resource_lists_what_the_tool_lists(served: Any) -> None:
     async with served() as client:
         listed = await client.call_tool("translate_languages", {})

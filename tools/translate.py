@@ -54,10 +54,13 @@ def register(server: FastMCP, backend: Translator) -> None:
 
     @server.tool(title="Languages to translate", tags={"translate", "read", "local"}, annotations=READS_HERE)
     async def languages(
+        ctx: Context,
         query: Annotated[
             str | None,
             Field(description="Part of a name, or how a code begins.", json_schema_extra=may_be_left_out),
         ] = None,
     ) -> LanguageList:
         """Languages with code, name and the engines that can do them now."""
-        return await backend.languages(query)
+        result = await backend.languages(query)
+        await warn(ctx, result.notices)
+        return result
