@@ -195,7 +195,7 @@ class Translator:
         )
 
     def completers(self) -> dict[str, Any]:
-        return {"target": self._complete, "source": self._complete, "language": self._complete}
+        return {"target": self._complete, "language": self._complete}
 
     async def _complete(self, typed: str, given: Mapping[str, str]) -> list[str]:
         """Codes and names that begin with what was typed."""

@@ -450,6 +450,7 @@ async def test_a_machine_where_nothing_works_is_open_and_says_so(world: World, t
 
 async def test_completions_are_codes_and_names(world: World) -> None:
     async with opened(world) as translator:
+        assert set(translator.completers()) == {"target", "language"}  # as prompts and resources call them
         for complete in translator.completers().values():
             assert await complete("Span", {}) == [
                 "Spanish", "Spanish (Argentina)", "Spanish (Colombia)", "Spanish (Latin America)",
