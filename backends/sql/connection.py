@@ -6,6 +6,7 @@ only, because every import is paid for at each start of a child.
 """
 
 import contextlib
+import os
 import sqlite3
 import sys
 import time
@@ -48,6 +49,7 @@ _LIMITS = {
 }
 _DEFENSIVE = 1010  # sqlite3.SQLITE_DBCONFIG_DEFENSIVE, which the module has since Python 3.12
 _OPCODES_BETWEEN_CHECKS = 2_000  # about 0.1 ms of work; a check costs 0.1 µs
+_SECONDS_BETWEEN_LOOKS = 0.2  # at the parent
 
 
 def quoted(name: str) -> str:
@@ -62,6 +64,7 @@ class ReadOnlyConnection(sqlite3.Connection):
         super().__init__(uri, uri=True, timeout=0.5, isolation_level=None, cached_statements=32)
         self.deadline = float("inf")
         self.denied: tuple[int, str, str] | None = None
+        self._parent, self._next_look = os.getppid(), 0.0
         try:
             self._harden(memory_bytes)
         except BaseException:
@@ -106,7 +109,12 @@ class ReadOnlyConnection(sqlite3.Connection):
             self.set_authorizer(self._authorize)
 
     def _overdue(self) -> bool:
-        return time.monotonic() > self.deadline
+        now = time.monotonic()
+        if now > self._next_look:
+            self._next_look = now + _SECONDS_BETWEEN_LOOKS
+            if os.getppid() != self._parent:  # it was killed: nobody is left to hear the answer
+                os._exit(0)
+        return now > self.deadline
 
     def _authorize(self, action: int, one: str | None, two: str | None, *_: str | None) -> int:
         match action:

@@ -943,3 +943,36 @@ async def test_a_parameter_of_any_name_is_refused_on_one_line(opened: Open) -> N
 async def test_a_sample_that_takes_too_long_says_so(opened: Open) -> None:
     async with opened(f"CREATE VIEW endless AS {ENDLESS}") as databases:
         assert (await databases.describe_table("endless")).notices == ("No sample: it took too long.",)
+
+
+# What is left behind
+
+
+def test_a_child_in_the_middle_of_a_statement_ends_with_its_killed_server(tmp_path: Path) -> None:
+    make(tmp_path / "a.db")
+    script = f"""
+import asyncio, sys
+sys.path.insert(0, {str(ROOT)!r})
+from backends.sql import Databases
+from config import SqlSettings
+async def main():
+    settings = SqlSettings.model_validate(dict(databases=dict(a={str(tmp_path / "a.db")!r}), timeout=30))
+    async with Databases(settings) as databases:
+        await databases.query("SELECT 1")
+        worker, = databases._pools["a"]._workers
+        asking = asyncio.create_task(databases.query({ENDLESS!r}))
+        await asyncio.sleep(0.3)
+        print(worker._process.pid, flush=True)
+        await asking
+asyncio.run(main())
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        child = int(server.stdout.readline())
+        server.kill()
+    deadline = time.monotonic() + 2
+    while (there := Path(f"/proc/{child}").exists()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    if there:
+        os.kill(child, signal.SIGKILL)
+    assert not there
