@@ -85,7 +85,8 @@ class Weather:
             for city in located.cities[:limit]
         )
         more = len(located.cities) - len(shown)
-        cut = (f"{more} more have this name; raise limit or add a country or region.",) if more else ()
+        are = "is" if more == 1 else "are"
+        cut = (f"{more} more {are} possible; raise limit or add a country or region.",) if more else ()
         return Candidates(places=shown, notices=located.notices + cut, source=PLACES_CREDIT)
 
     async def current(self, place: str, units: Units = "metric") -> Current:

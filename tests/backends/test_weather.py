@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -581,12 +582,17 @@ async def test_find_place_takes_a_country_and_says_what_it_left_out(sky: Sky) ->
     async with opened(sky) as weather:
         five = await weather.find_place("Springfield")
         one = await weather.find_place("Springfield", country="US", limit=1)
+        every = await weather.find_place("Paris", limit=50)
+        nearly_all = await weather.find_place("Paris", limit=len(every.places) - 1)
         texas = await weather.find_place("Paris", country="Texas")
         point = await weather.find_place("48.85,2.35")
         with pytest.raises(Unknown, match="'Atlantis' is no country"):
             await weather.find_place("Lima", country="Atlantis")
     assert len(five.places) == 5
-    assert "more have this name" in five.notices[0]
+    assert re.fullmatch(
+        r"[0-9]+ more are possible; raise limit or add a country or region\.", five.notices[0]
+    )
+    assert nearly_all.notices == ("1 more is possible; raise limit or add a country or region.",)
     assert len(one.places) == 1
     assert (texas.places[0].region, texas.places[0].population > 20_000) == ("Texas", True)
     assert texas.notices == ()
