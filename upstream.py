@@ -175,8 +175,8 @@ class Upstream:
             raise _Trouble(words)
         after_s = _retry_after(response.headers.get("retry-after", ""), self.clock())
         if status == 429:
-            wait = f"{after_s:.0f} s" if after_s else "a minute"
-            raise _Trouble(f"is asked too often; try again in {wait}", again=True, after_s=after_s)
+            when = "later" if (after_s or 0) > 3600 else f"in {after_s:.0f} s" if after_s else "in a minute"
+            raise _Trouble(f"is asked too often; try again {when}", again=True, after_s=after_s)
         if 400 <= status < 500:
             self.state, self.note = "ready", ""
             raise Declined(status, body)

@@ -1,14 +1,22 @@
 """The client every provider shares: right words for every trouble, in time, and one question for many."""
 
 import asyncio
+import ipaddress
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 import stamina
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
@@ -191,6 +199,15 @@ def test_retry_after_is_read_in_both_forms(header: str, seconds: float | None) -
     assert upstream._retry_after(header, 10.0) == seconds
 
 
+@pytest.mark.parametrize("header", ["3601", "9" * 40, "Mon, 01 Jan 9999 00:00:00 GMT"])
+async def test_a_wait_of_more_than_an_hour_is_told_as_later(fake: tuple[Troubled, str], header: str) -> None:
+    app, url = fake
+    app.trouble, app.retry_after = "429 with seconds", header
+    async with opened(url) as service:
+        with pytest.raises(Unavailable, match=r"is asked too often; try again later\."):
+            await ask(service)
+
+
 async def test_a_declined_question_is_for_the_provider_to_explain(fake: tuple[Troubled, str]) -> None:
     app, url = fake
     async with opened(url) as service:
@@ -226,9 +243,50 @@ async def test_an_address_that_is_none_is_refused_and_not_raised(url: str) -> No
             await ask(service)
 
 
-async def test_a_certificate_of_nobody_is_named_as_the_reason() -> None:
-    import ssl
+@pytest.fixture
+def self_signed(tmp_path: Path) -> ssl.SSLContext:
+    """A server's context with a certificate for 127.0.0.1 that only itself has signed."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))])
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(address, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file = tmp_path / "server.pem"
+    file.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    return context
 
+
+async def test_a_server_with_a_certificate_of_its_own_making_is_not_believed(
+    self_signed: ssl.SSLContext,
+) -> None:
+    heard: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{"asked": {}}')
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=self_signed)
+    url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    # Not opened(), whose look at the tasks left would see the server's handshakes.
+    async with server, Upstream(name="The echo", url=url, agent="Almanac (test)", timeout_s=3) as service:
+        with pytest.raises(Unavailable, match="certificate that this machine does not trust"):
+            await ask(service, within=3)
+    assert heard == []  # the key was not sent either
+
+
+async def test_a_certificate_of_nobody_is_named_as_the_reason() -> None:
     def handshake(request: httpx2.Request) -> httpx2.Response:
         raise httpx2.ConnectError("tls") from ssl.SSLCertVerificationError("self-signed")
 
