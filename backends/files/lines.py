@@ -15,7 +15,7 @@ from .content import SAMPLE, Content, examine
 from .work import Work
 
 BLOCK = 1 << 20  # counts 2 GB/s; smaller ones cost more calls, larger ones only memory
-_REPLACED = "\N{REPLACEMENT CHARACTER}"
+REPLACED = "\N{REPLACEMENT CHARACTER}"
 
 
 def sample_of(opened: Opened, name: str) -> Content:
@@ -62,9 +62,9 @@ def blocks(opened: Opened, content: Content, size: int = BLOCK) -> Iterator[byte
 def decoded(raw: bytes, content: Content) -> tuple[str, int]:
     """Text of UTF-8 bytes, and how many characters of it could not be decoded."""
     text = raw.decode("utf-8", "replace")
-    lost = text.count(_REPLACED)
+    lost = text.count(REPLACED)
     # A UTF-8 file may hold that character itself; elsewhere it stands for what decoding replaced.
-    return text, lost - raw.count(_REPLACED.encode()) if content.codec == "utf-8" else lost
+    return text, lost - raw.count(REPLACED.encode()) if content.codec == "utf-8" else lost
 
 
 class Lines:

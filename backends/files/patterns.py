@@ -72,7 +72,8 @@ def regular(expression: str) -> Finder:
 
     def find(block: bytes) -> Iterator[int]:
         at = 0
-        while at < len(block) and (match := compiled.search(block, at)) and match.start() < len(block):
+        end = len(block) - block.endswith(b"\n")  # past the last newline no line is left to match
+        while at < len(block) and (match := compiled.search(block, at)) and match.start() <= end:
             yield match.start()
             at = block.find(b"\n", match.start()) + 1 or len(block)
 

@@ -4,6 +4,7 @@ A file's text comes in blocks of whole lines; the finder says where in a block s
 those lines anything more is done.
 """
 
+import codecs
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from errors import quote
 from .beneath import Opened
 from .content import Content
 from .globs import Glob, States
-from .lines import BLOCK, Lines, blocks, decoded, sample_of
+from .lines import BLOCK, REPLACED, Lines, blocks, decoded, sample_of
 from .paths import Parts, written
 from .patterns import Finder, plain, regular
 from .sandbox import Root
@@ -62,7 +63,7 @@ class _Search:
         self._find: Finder = regular(query.text) if query.regex else plain(query.text)
         self._room = query.max_bytes
         self.matches: list[Match] = []
-        self.files = self._binary = self._closed = self._shortened = self._in_pieces = 0
+        self.files = self._unsound = self._binary = self._closed = self._shortened = self._in_pieces = 0
         self.full = False
         self.late_in = ""
 
@@ -98,7 +99,7 @@ class _Search:
         hits: list[tuple[int, str]] = []
         number = 1
         size = _RE2_BLOCK if self._query.regex else BLOCK
-        for block in self._whole_lines(blocks(opened, content, size)):
+        for block in self._whole_lines(self._watched(blocks(opened, content, size), content)):
             counted = 0
             for at in self._find(block):
                 if len(self.matches) + len(hits) == self._query.limit:
@@ -116,6 +117,19 @@ class _Search:
                 self.late_in = path
                 break
         self._keep(path, hits, self._around(opened, content, [number for number, _ in hits]))
+
+    def _watched(self, source: Iterator[bytes], content: Content) -> Iterator[bytes]:
+        """The same blocks; counts the file if some of it is no valid text."""
+        replaced = REPLACED.encode() if content.codec != "utf-8" else b""
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        sound = True
+        for block in source:
+            if sound:
+                sound = replaced not in block if replaced else _is_sound(block, decoder)
+                self._unsound += not sound
+            yield block
+        if sound and decoder.getstate()[0]:
+            self._unsound += 1
 
     def _whole_lines(self, source: Iterator[bytes]) -> Iterator[bytes]:
         """Blocks that end with a line, but for lines longer than `_LONGEST`, which come in pieces."""
@@ -190,12 +204,24 @@ class _Search:
         for what, count in (
             ("Long lines shown in part, marked with … (files_read shows them whole)", self._shortened),
             ("Pieces of very long lines searched apart; a match across two is missed", self._in_pieces),
+            ("Files with bytes that are no text, in which a match may be missed", self._unsound),
             ("Files not searched, as they are no text", self._binary),
             ("Files that could not be opened", self._closed),
         ):
             if count:
                 notices.append(f"{what}: {count}.")
         return notices
+
+
+def _is_sound(block: bytes, decoder: codecs.IncrementalDecoder) -> bool:
+    """Whether the block goes on in UTF-8; ASCII, which most is, costs a tenth of decoding it."""
+    if block.isascii() and not decoder.getstate()[0]:
+        return True
+    try:
+        decoder.decode(block)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def search(root: Root, work: Work, query: Query, path: str, glob: str) -> Matches:

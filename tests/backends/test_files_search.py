@@ -100,6 +100,17 @@ async def test_every_encoding_is_searched_as_text(tmp_path: Path, search: Search
     assert found.matches[0].text == "Größe"
 
 
+async def test_text_that_could_not_be_decoded_is_told_of(tmp_path: Path, search: Search) -> None:
+    (tmp_path / "a.txt").write_bytes(b"a line of ASCII\n" * 8_000 + "café\n".encode("latin-1"))
+    (tmp_path / "b.txt").write_bytes(codecs.BOM_UTF16_LE + "café".encode("utf-16-le") + b"\x00\xd8")
+    (tmp_path / "sound.txt").write_text("é" * 3_000_000)  # blocks of a megabyte end within a character
+    found = await search("thé", glob="[ab].txt")
+    assert found.notices == ("Files with bytes that are no text, in which a match may be missed: 2.",)
+    assert "no text" not in "".join((await search("thé", path="sound.txt")).notices)
+    (tmp_path / "c.txt").write_bytes(b"a line of ASCII\n" * 8_000 + b"caf\xc3")
+    assert "may be missed: 1." in "".join((await search("thé", path="c.txt")).notices)
+
+
 async def test_what_is_hidden_or_binary_or_a_link_is_not_searched(tmp_path: Path, search: Search) -> None:
     (tmp_path / ".env").write_text("needle")
     (tmp_path / ".git").mkdir()
@@ -168,6 +179,14 @@ class TestRegularExpressions:
         }.items():
             found = await search(expression, regex=True)
             assert [match.line for match in found.matches] == lines, expression
+
+    async def test_the_last_line_has_an_end_with_and_without_a_newline(
+        self, tmp_path: Path, search: Search
+    ) -> None:
+        for text in ("one\ntwo", "one\ntwo\n"):
+            (tmp_path / "a.txt").write_text(text)
+            found = await search("$", regex=True)
+            assert [(match.line, match.text) for match in found.matches] == [(1, "one"), (2, "two")]
 
     async def test_they_know_unicode(self, tmp_path: Path, search: Search) -> None:
         late = b"\n" * 70_000 + b"Gr\xff\xffe\n"  # after the sample that tells the encoding
