@@ -3,11 +3,11 @@
 Everything is asked for in metric units and in the place's own time; `results.in_units` does the rest.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Self, TypeVar
-from urllib.parse import urlsplit
 
 import httpx2
 
@@ -30,6 +30,7 @@ T = TypeVar("T")
 
 CREDIT = "Open-Meteo.com, CC BY 4.0"
 AIR_CREDIT = "Open-Meteo.com with data of CAMS, CC BY 4.0"
+UNPAID = re.compile(r"^(https?://)(?!customer-)(?=[a-z0-9.-]+\.open-meteo\.com(?:[:/]|$))", re.IGNORECASE)
 AT_ONCE = 2  # an address is answered one request at a time, and the sixth that waits gets a 429
 
 # Seconds for which an answer holds.
@@ -143,10 +144,7 @@ class OpenMeteo:
 
 def _host(url: str, key: str) -> str:
     """The address for those who pay, if there is a key; a self-hosted one is what it is."""
-    host = urlsplit(url).hostname or ""
-    if not key or not host.endswith(".open-meteo.com") or host.startswith("customer-"):
-        return url
-    return url.replace("://", "://customer-", 1)
+    return UNPAID.sub(r"\1customer-", url, count=1) if key else url
 
 
 def _final(status: int, body: Any) -> str:

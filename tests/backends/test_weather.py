@@ -652,6 +652,10 @@ async def test_a_key_is_sent_and_shown_nowhere(sky: Sky, capsys: pytest.CaptureF
         ("https://api.open-meteo.com", "", "https://api.open-meteo.com"),
         ("http://meteo.lan:8080", "k", "http://meteo.lan:8080"),
         ("https://api.open-meteo.com.evil.example", "k", "https://api.open-meteo.com.evil.example"),
+        ("https://API.open-meteo.com:443/x", "k", "https://customer-API.open-meteo.com:443/x"),
+        ("http://[", "k", "http://["),
+        ("http://[", "", "http://["),
+        ("http://a:b@[::1", "k", "http://a:b@[::1"),
     ],
 )
 def test_those_who_pay_are_sent_to_their_host(url: str, key: str, host: str) -> None:
