@@ -174,6 +174,7 @@ def main() -> None:
 async def _serve(settings: Settings) -> None:
     root = create_server(settings)
     if settings.transport == "stdio":
+        wire.end_on_signals()
         await root.run_async("stdio", show_banner=False)
         return
     await root.run_async(

@@ -2,13 +2,15 @@
 
 FastMCP diverts file descriptor 1 only while it serves, so a `print` during an import or in a lifespan
 would reach the client as a broken message. `claim()` runs before anything else is imported and needs
-nothing but the standard library.
+nothing but the standard library. (Under `fastmcp run server.py` the imports are FastMCP's to guard.)
 """
 
 import io
 import os
+import select
+import signal
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 
 class _Wire(io.TextIOWrapper):
@@ -34,3 +36,36 @@ def release() -> None:
     if _claimed:
         os.dup2(sys.stdout.buffer.fileno(), 1)
         sys.stdout = _claimed.pop()
+
+
+class _Input(io.RawIOBase):
+    """Standard input that also ends when `end` is written to: a blocked read cannot be cancelled."""
+
+    def __init__(self) -> None:
+        self._from = os.dup(0)
+        self._end, self.end = os.pipe()
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)  # what we start must not read the client's messages
+        os.close(nothing)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        ready, _, _ = select.select([self._from, self._end], [], [])
+        return 0 if self._end in ready else os.readv(self._from, [buffer])
+
+
+def end_on_signals() -> None:
+    """Let SIGTERM and SIGINT end the input, as a client that leaves does; a second one ends the process."""
+    if sys.platform == "win32":
+        return
+    source = _Input()
+    sys.stdin = io.TextIOWrapper(io.BufferedReader(source), encoding="utf-8")
+
+    def leave(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        os.write(source.end, b".")
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, leave)

@@ -1,7 +1,9 @@
 """The server as a desktop client spawns it: raw lines over pipes, a bare environment, `/` as directory."""
 
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +57,27 @@ def test_the_end_of_standard_input_ends_the_server_with_status_zero(stdio: Start
     server.initialize()
     status, out, _ = server.end()
     assert (status, out) == (0, b"")
+
+
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_in_the_middle_of_work_ends_the_server_and_whatever_it_started(
+    stdio: Start, sent: signal.Signals
+) -> None:
+    server = stdio(env={"ALMANAC_SQL_TIMEOUT": "60"})
+    server.initialize()
+    call = {"name": "sql_query", "arguments": {"sql": ENDLESS}}
+    server.send({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call})
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
+    deadline = time.monotonic() + 10
+    while not (started := children.read_text().split()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    server.process.send_signal(sent)
+    assert server.process.wait(10) == 0
+    assert not any(Path(f"/proc/{child}").exists() for child in started)
 
 
 # Prints at every moment at which a library might: while our modules are imported, when a backend opens,
