@@ -92,8 +92,8 @@ async def test_a_notice_is_also_a_warning_in_the_log(client: Connect, tmp_path: 
     assert result.structured_content is not None
     assert result.structured_content["rows"] == [["9007199254740993"]]
     assert len(result.structured_content["notices"]) == 1
-    assert said[0][0] == "warning"
-    assert "beyond 2^53" in str(said[0][1])
+    assert said[-1][0] == "warning"
+    assert "beyond 2^53" in str(said[-1][1])
 
 
 @pytest.mark.parametrize(
@@ -181,3 +181,24 @@ async def test_databases_and_tables_complete(asked: Client[Any]) -> None:
     assert tables.values == ["odd name"]
     prompt = PromptReference(type="ref/prompt", name="sql_analyst")
     assert (await asked.complete(prompt, {"name": "database", "value": "g"})).values == ["gone"]
+
+
+async def test_what_is_noticed_of_a_table_and_what_is_asked_are_in_the_log(
+    client: Connect, tmp_path: Path
+) -> None:
+    path = tmp_path / "shop.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("CREATE TABLE item (id); CREATE VIEW broken AS SELECT none FROM item;")
+    logged: list[tuple[str, str]] = []
+
+    async def log(message: Any) -> None:
+        logged.append((message.level, message.data["msg"]))
+
+    async with client(servers=["sql"], sql={"databases": {"shop": path}}, log_handler=log) as c:
+        result = await c.call_tool("sql_describe_table", {"table": "broken"})
+        await c.call_tool("sql_query", {"sql": "SELECT 'secret'"})
+    assert result.structured_content is not None
+    (notice,) = result.structured_content["notices"]
+    assert ("warning", notice) in logged
+    assert ("info", "Query on 'shop'.") in logged
+    assert "secret" not in str(logged)

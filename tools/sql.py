@@ -9,6 +9,7 @@ from pydantic import Field
 
 from backends.sql import Databases
 from backends.sql.results import Plan, Rows, TableDetail, Tables
+from errors import quote
 from tools import READS_HERE, MaybeJson, may_be_left_out, warn
 
 TAGS = {"sql", "read", "local"}
@@ -28,16 +29,20 @@ def register(server: FastMCP, backend: Databases) -> None:
     most = backend.max_rows
 
     @server.tool(title="List tables", tags=TAGS, annotations=READS_HERE)
-    async def list_tables(database: Database = None) -> Tables:
+    async def list_tables(ctx: Context, database: Database = None) -> Tables:
         """Tables and views of a database with their number of columns and rows."""
-        return await backend.list_tables(database)
+        listed = await backend.list_tables(database)
+        await warn(ctx, listed.notices)
+        return listed
 
     @server.tool(title="Describe table", tags=TAGS, annotations=READS_HERE)
     async def describe_table(
-        table: Annotated[str, Field(description="Table or view.")], database: Database = None
+        table: Annotated[str, Field(description="Table or view.")], ctx: Context, database: Database = None
     ) -> TableDetail:
         """A table's columns, keys, indexes and references, and three sample rows."""
-        return await backend.describe_table(table, database)
+        described = await backend.describe_table(table, database)
+        await warn(ctx, described.notices)
+        return described
 
     @server.tool(
         title="Query",
@@ -54,6 +59,7 @@ def register(server: FastMCP, backend: Databases) -> None:
         database: Database = None,
     ) -> ToolResult:
         """Rows of a read-only query, a page at a time, each row a list in the order of the columns."""
+        await ctx.info(f"Query on {quote(database or backend.default)}.")
         rows = await backend.query(sql, params, limit, offset, database, ctx.report_progress)
         await warn(ctx, rows.notices)
         return _encoded(rows)

@@ -47,6 +47,11 @@ class Databases:
     def max_rows(self) -> int:
         return self._settings.max_rows
 
+    @property
+    def default(self) -> str:
+        """The name of the database that is asked when none is named."""
+        return next(iter(self._settings.databases))
+
     async def query(
         self,
         sql: str,
@@ -129,7 +134,7 @@ class Databases:
 
     def _pool(self, database: str | None) -> Pool:
         if not database:
-            return next(iter(self._pools.values()))
+            return self._pools[self.default]
         if database not in self._pools:
             raise Unknown(
                 f"There is no database {quote(database)}.{did_you_mean(database, self._pools)} "
