@@ -157,7 +157,7 @@ class Upstream:
             except httpx2.TimeoutException as error:
                 raise _Trouble("did not answer in time", again=True) from error
             except httpx2.ConnectError as error:
-                raise _Trouble(_why_no_connection(error), again=True) from error
+                raise _Trouble(why_no_connection(error), again=True) from error
             except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
                 raise _Trouble("cannot be asked, because its address is set wrongly") from error
             except httpx2.RequestError as error:
@@ -220,7 +220,8 @@ def _decoded(content: bytes) -> Any:
         return None
 
 
-def _why_no_connection(error: BaseException) -> str:
+def why_no_connection(error: BaseException) -> str:
+    """What a service did when connecting to it failed, to be read after its name."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):

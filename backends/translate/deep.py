@@ -23,6 +23,7 @@ import httpx2
 from backends.translate.engine import Pair, Rendering, Trouble
 from backends.translate.languages import Table, other_variant
 from backends.translate.pieces import translate_in_pieces
+from upstream import why_no_connection
 
 USER_AGENT = "almanac-mcp-server"
 AT_ONCE = 4  # questions to one service; its own advice is five a second
@@ -256,8 +257,8 @@ class DeepTranslator:
                     charset = response.charset_encoding or "utf-8"
         except (TimeoutError, httpx2.TimeoutException):
             raise Trouble("did not answer in time") from None
-        except (httpx2.HTTPError, httpx2.InvalidURL):
-            raise Trouble("could not be reached") from None
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise Trouble(why_no_connection(error)) from None
         return self._kind.read(Page(response.status_code, _decoded(body, charset)))
 
 

@@ -1,15 +1,24 @@
 """deep-translator behind its guard, over real HTTP: right texts, or one clear failure in time."""
 
 import asyncio
+import datetime
 import random
+import ssl
 import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from ipaddress import ip_address
+from pathlib import Path
 
 import anyio
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -436,3 +445,44 @@ async def test_a_reply_in_a_charset_of_the_web_is_read(raw_server: tuple[Raw, st
     )
     async with opened("google", raw_server[1], 5) as engine:
         assert await ask(engine, "you") == "tú"
+
+
+@asynccontextmanager
+async def self_signed(directory: Path) -> AsyncIterator[str]:
+    """A Google that shows a certificate nobody vouches for; its address."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = directory / "self-signed.pem"
+    pem.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        + certificate.public_bytes(Encoding.PEM)
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        page = f"{RESULT}stolen</div>".encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(page), page))
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context) as server:
+        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/m"
+
+
+async def test_a_certificate_nobody_vouches_for_is_not_trusted(tmp_path: Path) -> None:
+    async with self_signed(tmp_path) as url, opened("google", url, 5) as engine:
+        with pytest.raises(
+            Trouble, match=r"^showed a certificate that this machine does not trust$"
+        ) as caught:
+            await ask(engine, "Hello")
+    assert caught.value.rest
