@@ -192,7 +192,7 @@ class Weather:
 
     def completers(self) -> Mapping[str, Any]:
         """Completion of what a prompt's or a template's argument may be."""
-        return {"place": self._complete_place}
+        return {"place": self._complete_place, "city": self._complete_place}
 
     async def _complete_place(self, typed: str, given: Mapping[str, str]) -> list[str]:
         try:

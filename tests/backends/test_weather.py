@@ -578,6 +578,12 @@ async def test_without_the_list_every_name_goes_to_the_geocoder(sky: Sky, tmp_pa
         assert await weather.completers()["place"]("Lim", {}) == []
 
 
+@pytest.mark.parametrize("argument", ["place", "city"])
+async def test_a_place_is_completed_by_either_name_of_its_argument(sky: Sky, argument: str) -> None:
+    async with opened(sky) as weather:
+        assert (await weather.completers()[argument]("Lim", {}))[0] == "Lima, Peru"
+
+
 async def test_find_place_takes_a_country_and_says_what_it_left_out(sky: Sky) -> None:
     async with opened(sky) as weather:
         five = await weather.find_place("Springfield")
