@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from pydantic_core import to_json
 
-from backends import Health, Provider
+from backends import Health
 from backends.sql import catalogue
 from backends.sql.plan import in_words
 from backends.sql.pool import Params, Pool
@@ -111,13 +111,16 @@ class Databases:
         noted = [provider for provider in providers if provider not in wrong and provider.note]
         if not wrong:
             told = "".join(f" {quote(p.name)}: {p.note}." for p in noted)
-            return Health(state="ready", summary=_listed(providers) + told, providers=tuple(providers))
+            return Health(state="ready", summary=self._modes() + told, providers=tuple(providers))
         return Health(
             state="degraded" if len(wrong) < len(providers) else "unavailable",
             summary=" ".join(f"The database {quote(p.name)} {p.note}." for p in wrong),
             mend="Correct the SQL databases setting or the files it names.",
             providers=tuple(providers),
         )
+
+    def _modes(self) -> str:
+        return "; ".join(f"{name}: {pool.mode}" for name, pool in self._pools.items()) + "."
 
     def completers(self) -> dict[str, Callable[[str, Mapping[str, str]], Awaitable[list[str]]]]:
         return {"database": self._complete_database, "table": self._complete_table}
@@ -202,10 +205,6 @@ class Databases:
             if room < 0:
                 return rows[:index]
         return rows
-
-
-def _listed(providers: list[Provider]) -> str:
-    return f"Databases: {', '.join(provider.name for provider in providers)}."
 
 
 def _checked(params: Params | None) -> Params:

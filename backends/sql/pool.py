@@ -45,6 +45,11 @@ class Pool:
         self._opened: tuple[int, ...] = ()
         self._trouble = ""
 
+    @property
+    def mode(self) -> str:
+        """What keeps it from being written."""
+        return f"read-only ({'immutable=1' if self.immutable else 'mode=ro'}, authorizer, child process)"
+
     async def close(self) -> None:
         for worker in tuple(self._workers):
             self._end(worker)

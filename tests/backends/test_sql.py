@@ -793,7 +793,7 @@ asyncio.run(main())
     city, country, health = run.stdout.splitlines()
     assert (city, country) == ("[(3,)]", "[(2,)]")
     assert json.loads(health)["state"] == "ready"
-    assert "immutable" in json.loads(health)["summary"]
+    assert "read-only (immutable=1, authorizer, child process)" in json.loads(health)["summary"]
 
 
 # Health and completion
@@ -802,7 +802,8 @@ asyncio.run(main())
 async def test_health_is_cheap_and_asks_only_when_told_to(opened: Open) -> None:
     async with opened() as databases:
         health = await databases.health()
-        assert (health.state, health.summary) == ("ready", "Databases: main.")
+        mode = "read-only (mode=ro, authorizer, child process)"
+        assert (health.state, health.summary) == ("ready", f"main: {mode}.")
         assert health.providers[0].state == "untried"
         probed = await databases.health(probe=True)
         assert probed.providers[0].state == "ready"
