@@ -24,7 +24,8 @@ OFFLINE = {
         "TRANSLATE_GOOGLE", "TRANSLATE_MYMEMORY",
     )
 }  # fmt: skip
-ENVIRON = {"PATH": os.environ["PATH"], **OFFLINE}
+# Their retries would be most of these tests' time.
+ENVIRON = {"PATH": os.environ["PATH"], "ALMANAC_WEATHER_TIMEOUT": "0.3", **OFFLINE}
 
 
 class Stdio:

@@ -13,6 +13,8 @@ from tests.wire.conftest import ENVIRON, SERVER, Http
 REAL: dict[str, dict[str, Any]] = {
     **ARGUMENTS,
     "files_read": {"path": "README.md"},
+    "files_read_json": {"path": "tables/scales.json"},
+    "files_read_media": {"path": "images/daylight.png"},
     "files_info": {"path": "README.md"},
     "sql_query": {"sql": "SELECT name FROM city ORDER BY population DESC LIMIT 10"},
 }
@@ -28,5 +30,5 @@ async def test_every_tool_answers_or_refuses_in_its_own_words(transport: str, er
             text = result.content[0].text if result.content and result.content[0].type == "text" else ""
             assert not text.startswith(("The server failed", "There is no tool")), f"{tool}: {text}"
             local = tool.partition("_")[0] in ("sql", "files", "status") or tool == "weather_find_place"
-            if local and tool not in ("files_read_json", "files_read_media"):
+            if local:
                 assert not result.is_error, f"{tool}: {text}"
