@@ -6,7 +6,7 @@ A name is `ALMANAC_` + section + field, so `ALMANAC_SQL_MAX_ROWS` is `settings.s
 import functools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
@@ -60,7 +60,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Location = Annotated[Path, AfterValidator(_absolute)]
 Url = Annotated[str, AfterValidator(_without_slash)]
 Domain = Literal["translate", "weather", "sql", "files"]
-Tag = Literal["translate", "weather", "sql", "files", "hub", "read", "write", "local", "network"]
+Tag = Literal[Domain, "hub", "read", "write", "local", "network"]
 Tags = Annotated[tuple[Tag, ...], BeforeValidator(_split)]
 Seconds = Annotated[float, Field(gt=0, le=600)]
 DatabaseName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
@@ -179,7 +179,7 @@ class Settings(Section):
     )
     allowed_origins: Names = Field((), description="Web origins that may call over HTTP; others get 403.")
     servers: Annotated[tuple[Domain, ...], BeforeValidator(_split)] = Field(
-        ("translate", "weather", "sql", "files"), min_length=1, description="Sub-servers to serve."
+        get_args(Domain), min_length=1, description="Sub-servers to serve."
     )
     include_tags: Tags = Field(
         (), description="Serve only what has one of these tags: a domain, read, local, network."
