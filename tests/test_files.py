@@ -134,6 +134,59 @@ async def test_notices_are_sent_as_warnings_too(client: Connect, root: dict[str,
     assert "The encoding is a guess" in warned[0]
 
 
+@pytest.mark.parametrize(
+    ("tool", "given"),
+    [
+        ("list", {"path": "docs"}),
+        ("find", {"pattern": "*", "limit": 1}),
+        ("search", {"text": "caf", "limit": 1}),
+        ("info", {"path": "latin.txt"}),
+        ("read", {"path": "latin.txt"}),
+        ("read_json", {"path": "large.json"}),
+    ],
+)
+async def test_every_tool_with_notices_tells_them_to_the_log(
+    client: Connect, root: dict[str, Any], tool: str, given: dict[str, Any]
+) -> None:
+    (root["root"] / "latin.txt").write_bytes("Le café est fermé à midi.\nUn autre café.\n".encode("latin-1"))
+    (root["root"] / "large.json").write_text(str(2**60))
+    (root["root"] / "docs/a\\b").touch()  # a name that no path can say
+    told: list[str] = []
+
+    async def log(message: Any) -> None:
+        if message.level == "warning":
+            told.append(str(message.data))
+
+    async with client(files=root, log_handler=log) as c:
+        result = await c.call_tool(f"files_{tool}", given)
+    notices = result.structured_content["notices"]
+    assert notices
+    assert len(told) == len(notices)
+    assert all(notice in line for notice, line in zip(notices, told, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("tool", "given", "says"),
+    [
+        ("find", {"pattern": "*.md", "path": "docs"}, "Looking for '*.md' in 'docs'."),
+        ("search", {"text": "First", "path": "docs"}, "Searching 'docs'."),
+    ],
+)
+async def test_what_may_take_long_says_what_it_does(
+    client: Connect, root: dict[str, Any], tool: str, given: dict[str, Any], says: str
+) -> None:
+    told: list[str] = []
+
+    async def log(message: Any) -> None:
+        told.append(f"{message.level}: {message.data}")
+
+    async with client(files=root, log_handler=log) as c:
+        await c.call_tool(f"files_{tool}", given)
+    assert len(told) == 1
+    assert told[0].startswith("info")
+    assert says in told[0]
+
+
 async def test_a_long_search_tells_its_progress(client: Connect, root: dict[str, Any]) -> None:
     told: list[tuple[float, str | None]] = []
 

@@ -13,6 +13,8 @@ from backends.files.json_values import Value
 from backends.files.reading import Info, Media, Page
 from backends.files.searching import Matches
 from backends.files.tree import Found, Listing
+from backends.files.work import Report
+from errors import quote
 from tools import READS_HERE, may_be_left_out, warn
 
 TAGS = {"files", "read", "local"}
@@ -25,6 +27,13 @@ Limit = Annotated[int, Field(ge=1, le=10_000, description="Most entries.")]
 def register(server: FastMCP, backend: Sandbox) -> None:
     _register_trees(server, backend)
     _register_contents(server, backend)
+
+
+def _progress(ctx: Context) -> Report:
+    async def report(count: int, what: str) -> None:
+        await ctx.report_progress(count, message=what)
+
+    return report
 
 
 def _register_trees(server: FastMCP, backend: Sandbox) -> None:
@@ -58,11 +67,8 @@ def _register_trees(server: FastMCP, backend: Sandbox) -> None:
         limit: Limit = 200,
     ) -> Found:
         """Paths of files and directories (these end in /) whose names match a glob."""
-
-        async def report(count: int, what: str) -> None:
-            await ctx.report_progress(count, message=what)
-
-        found = await backend.find(pattern, path, limit, report)
+        await ctx.info(f"Looking for {quote(pattern)} in {quote(path)}.")
+        found = await backend.find(pattern, path, limit, _progress(ctx))
         await warn(ctx, found.notices)
         return found
 
@@ -79,12 +85,9 @@ def _register_trees(server: FastMCP, backend: Sandbox) -> None:
         limit: Annotated[int, Field(ge=1, le=1000, description="Most lines.")] = 100,
     ) -> Matches:
         """Lines of text files that hold the text, with path and line number."""
-
-        async def report(count: int, what: str) -> None:
-            await ctx.report_progress(count, message=what)
-
+        await ctx.info(f"Searching {quote(path)}.")
         matches = await backend.search(
-            text, path, glob, regex=regex, context=context, limit=limit, report=report
+            text, path, glob, regex=regex, context=context, limit=limit, report=_progress(ctx)
         )
         await warn(ctx, matches.notices)
         return matches
