@@ -10,19 +10,18 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Self, TypeVar
 
 from backends import Health
+from backends.files import beneath, json_values, patterns, reading, searching, tree
+from backends.files.deny import Deny
+from backends.files.json_values import Value
+from backends.files.lines import sample_of
+from backends.files.paths import speakable, written
+from backends.files.reading import Info, Media, Page
+from backends.files.sandbox import Root
+from backends.files.searching import Matches, Query
+from backends.files.tree import Found, Listing
+from backends.files.work import Report, Work, Workers
 from config import FilesSettings
 from errors import Refusal, Unavailable
-
-from . import beneath, json_values, patterns, reading, searching, tree
-from .deny import Deny
-from .json_values import Value
-from .lines import sample_of
-from .paths import speakable, written
-from .reading import Info, Media, Page
-from .sandbox import Root
-from .searching import Matches, Query
-from .tree import Found, Listing
-from .work import Report, Work, Workers
 
 T = TypeVar("T")
 

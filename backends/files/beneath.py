@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal, Protocol
 
-from .paths import Parts
+from backends.files.paths import Parts
 
 Mechanism = Literal["openat2", "walk", "names"]
 

@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Iterable
 
-from .paths import Parts
+from backends.files.paths import Parts
 
 
 class Deny:

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from backends import Result
+from backends.files.reading import read_whole
+from backends.files.sandbox import Root
 from errors import TooMuch, Unknown, did_you_mean, quote
-
-from .reading import read_whole
-from .sandbox import Root
 
 MAX_BYTES = 2_000_000  # parsed; 5 MB hold everything up for a second, and eight at once take 170 MB
 MAX_DEPTH = 100  # levels in a value that is returned; hosts' own parsers give up soon after

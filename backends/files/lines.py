@@ -8,11 +8,10 @@ import codecs
 import os
 from collections.abc import Iterator
 
+from backends.files.beneath import Opened
+from backends.files.content import SAMPLE, Content, examine
+from backends.files.work import Work
 from errors import Forbidden, quote
-
-from .beneath import Opened
-from .content import SAMPLE, Content, examine
-from .work import Work
 
 BLOCK = 1 << 20  # counts 2 GB/s; smaller ones cost more calls, larger ones only memory
 REPLACED = "\N{REPLACEMENT CHARACTER}"

@@ -5,13 +5,12 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from backends import Result
+from backends.files.beneath import Opened
+from backends.files.content import Content
+from backends.files.lines import Lines, blocks, decoded, read_at, sample_of, text_of
+from backends.files.sandbox import Root
+from backends.files.work import Work
 from errors import Forbidden, TooMuch, Unknown, quote
-
-from .beneath import Opened
-from .content import Content
-from .lines import Lines, blocks, decoded, read_at, sample_of, text_of
-from .sandbox import Root
-from .work import Work
 
 MAX_LINE = 65_536  # bytes shown of one line: a data URI or minified script, not prose, is longer
 _COUNT_S = 0.5  # spent on total_lines: a gigabyte from the page cache; the page itself takes under 1 ms

@@ -11,11 +11,10 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import NoReturn
 
+from backends.files.beneath import Beneath, Opened
+from backends.files.deny import Deny
+from backends.files.paths import Parts, screen, speakable, written
 from errors import Forbidden, TooMuch, Unavailable, Unknown, did_you_mean, quote
-
-from .beneath import Beneath, Opened
-from .deny import Deny
-from .paths import Parts, screen, speakable, written
 
 _NEAR = 5_000  # names among which a misspelt one is looked for: 50 ms of comparing
 

@@ -9,17 +9,16 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from backends import Result
+from backends.files.beneath import Opened
+from backends.files.content import Content
+from backends.files.globs import Glob, States
+from backends.files.lines import BLOCK, REPLACED, Lines, blocks, decoded, sample_of
+from backends.files.paths import Parts, written
+from backends.files.patterns import Finder, plain, regular
+from backends.files.sandbox import Root
+from backends.files.tree import Level, Walk
+from backends.files.work import Work
 from errors import quote
-
-from .beneath import Opened
-from .content import Content
-from .globs import Glob, States
-from .lines import BLOCK, REPLACED, Lines, blocks, decoded, sample_of
-from .paths import Parts, written
-from .patterns import Finder, plain, regular
-from .sandbox import Root
-from .tree import Level, Walk
-from .work import Work
 
 MAX_SHOWN = 500  # characters shown of one line: a screen's width, several times
 _LONGEST = 131_072  # bytes of one line searched as a whole; RE2's worst takes a second for as many

@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from backends import Result
+from backends.files.beneath import Opened
+from backends.files.globs import Glob, States
+from backends.files.paths import Parts, screen, speakable, written
+from backends.files.reading import Kind, moment
+from backends.files.sandbox import Root
+from backends.files.work import Work
 from errors import Unknown, quote
-
-from .beneath import Opened
-from .globs import Glob, States
-from .paths import Parts, screen, speakable, written
-from .reading import Kind, moment
-from .sandbox import Root
-from .work import Work
 
 
 class Entry(Result):
