@@ -24,7 +24,7 @@ class Local(Generic[T]):
     """Weather, and the time zone it is told in."""
 
     timezone: str
-    value: T
+    weather: T
 
 
 class Row(dict[str, Value]):

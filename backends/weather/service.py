@@ -96,7 +96,7 @@ class Weather:
         kept = await self._open_meteo.current(located.best, deadline)
         return Current(
             **self._about(located, kept, CREDIT, kept.value.timezone),
-            **dict(kept.value.value.in_units(units)),
+            **dict(kept.value.weather.in_units(units)),
             units=unit_names(units, pressure="hPa", humidity="%", cloud_cover="%", wind_direction="°"),
         )
 
@@ -107,7 +107,7 @@ class Weather:
         deadline = self._deadline()
         located = await self._locator.locate(place, deadline)
         kept = await self._open_meteo.forecast(located.best, days, hourly, deadline)
-        of_days, of_hours = kept.value.value
+        of_days, of_hours = kept.value.weather
         return Forecast(
             **self._about(located, kept, CREDIT, kept.value.timezone),
             units=unit_names(units, precipitation_chance="%"),
@@ -121,7 +121,7 @@ class Weather:
         deadline = self._deadline()
         located = await self._locator.locate(place, deadline)
         kept = await self._open_meteo.history(located.best, first, last, deadline)
-        days = kept.value.value
+        days = kept.value.weather
         empty = sum(day.temperature_max is None for day in days)
         missing = (f"{empty} of the {len(days)} days have no values yet or none at all.",) if empty else ()
         return History(
@@ -153,7 +153,7 @@ class Weather:
         kept = await self._open_meteo.air(located.best, deadline)
         return AirQuality(
             **self._about(located, kept, AIR_CREDIT, kept.value.timezone),
-            **dict(kept.value.value),
+            **dict(kept.value.weather),
             units=AIR_UNITS,
         )
 
