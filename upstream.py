@@ -221,7 +221,6 @@ def _decoded(content: bytes) -> Any:
 
 
 def why_no_connection(error: BaseException) -> str:
-    """What a service did when connecting to it failed, to be read after its name."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
