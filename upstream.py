@@ -252,8 +252,7 @@ class Once:
     """
 
     def __init__(self, clock: Callable[[], float], most: int = MOST_KEPT) -> None:
-        self._clock = clock
-        self._most = most
+        self._clock, self._most = clock, most
         self._kept: OrderedDict[Hashable, Kept[Any]] = OrderedDict()
         self._flights: dict[Hashable, _Flight] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
