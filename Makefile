@@ -11,7 +11,7 @@ RUN := .venv/bin/python
 export UV_COMPILE_BYTECODE := 1
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: help setup demo test test-slow lint format lock surface docs docs-check world world-check
+.PHONY: help setup demo test test-slow lint format lock surface docs docs-check world world-check bench
 
 help: ## What there is to type
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 14
@@ -69,6 +69,14 @@ world-check: .venv-data/.ready ## Build data/world.db anew elsewhere and compare
 	$(UV) pip install --quiet --python .venv-data/bin/python --no-deps --require-hashes -r requirements/data.txt
 	@touch $@
 
+bench: .venv-peers/.ready ## The same work on Almanac, on its peers and on the bare floor, as ratios
+	$(RUN) -m benchmarks --peers .venv-peers/bin/python $(ONLY)
+
+.venv-peers/.ready: requirements/peers.txt .venv/.ready
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv-peers
+	$(UV) pip install --quiet --python .venv-peers/bin/python --require-hashes -r requirements/peers.txt
+	@touch $@
+
 PIN := $(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate \
   --custom-compile-command "make lock"
 
@@ -76,4 +84,5 @@ lock: setup ## Pin the newest versions that pyproject.toml allows, with hashes a
 	$(PIN) --upgrade pyproject.toml -o requirements/run.txt
 	$(PIN) --upgrade --constraints requirements/run.txt --group pyproject.toml:dev pyproject.toml -o requirements/dev.txt
 	$(PIN) --upgrade --no-deps --group pyproject.toml:data -o requirements/data.txt
+	$(PIN) --upgrade requirements/peers.in -o requirements/peers.txt
 	echo uv | $(PIN) --upgrade - -o requirements/uv.txt
