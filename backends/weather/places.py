@@ -190,21 +190,27 @@ def _areas(gazetteer: Gazetteer, qualifier: str) -> frozenset[Area]:
 
 
 def _also_an_area(gazetteer: Gazetteer, name: str, cities: Sequence[City]) -> str:
-    """What to say of a country or region of the name, unless the city is well known or lies in it.
+    """What to say of a region of the name, unless the city is well known or lies in it.
 
     Raises:
-        Unknown: No city is called that, only the country or region.
+        Unknown: It is a country's name and no city in it has it, or a region's and no city anywhere has.
     """
-    if cities and cities[0].population >= WELL_KNOWN:
-        return ""
     areas = gazetteer.regions.areas(name) if len(name) > 3 else frozenset()  # a short one may be a code
     if any(city.within(areas) for city in cities) or not (largest := gazetteer.largest_in(areas)):
         return ""
     example = quote(str(largest))
-    if not any(squeezed(city.name) == squeezed(name) for city in cities):
-        raise Unknown(f"{quote(name)} is a country or region; name a place in it, such as {example}.")
-    kind = "country" if (largest.country_code, "") in areas else f"region of {largest.country}"
-    return f"{quote(name)} is also a {kind}; if that is meant, name a place in it, such as {example}."
+    is_country = (largest.country_code, "") in areas
+    named_so = next((city for city in cities if squeezed(city.name) == squeezed(name)), None)
+    if is_country or not named_so:
+        # "Armenia" is hardly ever the city in Colombia: a wrong answer is worse than a question.
+        other = f" There is also {quote(str(named_so))}." if named_so else ""
+        raise Unknown(f"{quote(name)} is a country or region; name a place in it, such as {example}.{other}")
+    if named_so.population >= WELL_KNOWN:
+        return ""
+    return (
+        f"{quote(name)} is also a region of {largest.country}; if that is meant, name a place in it, "
+        f"such as {example}."
+    )
 
 
 def _without_comma(gazetteer: Gazetteer, name: str) -> Found | None:
