@@ -230,7 +230,8 @@ async def test_no_city_is_refused_for_the_name_of_a_region(places: Places) -> No
         names = {
             name
             for (name,) in database.execute(
-                "SELECT c.name FROM city c JOIN region r USING (name) WHERE c.name NOT IN (SELECT name FROM country)"
+                "SELECT city.name FROM city JOIN region USING (name) "
+                "WHERE city.name NOT IN (SELECT name FROM country)"
             )
         }
     assert len(names) > 500
