@@ -1,15 +1,26 @@
 """What every test starts from: settings that touch nothing outside, a client in both eras, no network."""
 
+import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
+# As server.py does, before FastMCP is imported: its log handler renders every local of a traceback.
+os.environ.setdefault("FASTMCP_ENV_FILE", os.devnull)
+os.environ.setdefault("FASTMCP_LOG_ENABLED", "false")
+
 import pytest
+import structlog
 from fastmcp import Client
 
 from config import Settings
 from server import create_server
+
+# The default renders every local too: half a second for each masked failure.
+structlog.configure(
+    processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer()]
+)
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
