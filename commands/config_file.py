@@ -36,6 +36,8 @@ def put(path: Path, place: tuple[str, str], entry: dict[str, Any], comments: boo
         OSError: It cannot be read or written.
     """
     real = Path(os.path.realpath(path))
+    if real.is_symlink() or (real.exists() and not real.is_file()):  # links in a circle, a device, a pipe
+        raise NotSplicedError(f"{path} cannot be changed: it is not a regular file.")
     old = real.read_bytes() if real.exists() else b""
     try:
         text = old.removeprefix(_BOM).decode()

@@ -340,6 +340,20 @@ def test_a_failure_to_write_leaves_the_file_and_no_litter(
     assert not [name for name in names(tmp_path) if name.startswith(".")]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes and devices in the file tree are POSIX")
+@pytest.mark.parametrize("kind", ["pipe", "circle"])
+def test_what_is_no_regular_file_is_refused_and_stays(write: Write, tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "mcp.json"
+    if kind == "pipe":
+        os.mkfifo(file)
+    else:
+        file.symlink_to(file)
+    before = file.lstat()
+    status, said = write()
+    assert (status, file.lstat().st_ino) == (1, before.st_ino)
+    assert "not a regular file" in said
+
+
 def test_a_directory_in_the_files_place_is_refused(write: Write, tmp_path: Path) -> None:
     (tmp_path / "mcp.json").mkdir()
     status, said = write()
