@@ -21,6 +21,7 @@ from backends.sql.connection import FUNCTIONS, ReadOnlyConnection
 from backends.sql.rows import read_page
 from config import SqlSettings
 from errors import Forbidden, Refusal, TooMuch, Unavailable, Unknown
+from tests.processes import has_ended
 
 ROOT = Path(__file__).parents[2]
 ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
@@ -478,10 +479,7 @@ asyncio.run(main())
     server.kill()
     server.wait()
     server.stdout.close()
-    deadline = time.monotonic() + 5
-    while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not Path(f"/proc/{child}").exists()
+    assert has_ended(child)
 
 
 # What there is
@@ -971,9 +969,6 @@ asyncio.run(main())
         assert server.stdout is not None
         child = int(server.stdout.readline())
         server.kill()
-    deadline = time.monotonic() + 2
-    while (there := Path(f"/proc/{child}").exists()) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    if there:
+    if not (ended := has_ended(child)):
         os.kill(child, signal.SIGKILL)
-    assert not there
+    assert ended

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import has_ended
 from tests.wire.conftest import ENVIRON, SERVER, Stdio
 
 Start = Callable[..., Stdio]
@@ -77,7 +78,7 @@ def test_a_signal_in_the_middle_of_work_ends_the_server_and_whatever_it_started(
         time.sleep(0.02)
     server.process.send_signal(sent)
     assert server.process.wait(10) == 0
-    assert not any(Path(f"/proc/{child}").exists() for child in started)
+    assert all(has_ended(int(child), within=1) for child in started)
 
 
 # Prints at every moment at which a library might: while our modules are imported, when a backend opens,
