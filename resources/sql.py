@@ -17,5 +17,5 @@ def register(server: FastMCP, backend: Databases) -> None:
 
     @server.resource("almanac://{database}/tables/{table}", title="Table", **SHARED)
     async def table(database: str, table: str) -> str:
-        """A table's columns, keys, indexes and references, and three sample rows."""
-        return (await backend.describe_table(table, database)).model_dump_json()
+        """A table's columns, keys, indexes, references and definition, and three sample rows."""
+        return (await backend.document_table(table, database)).model_dump_json()

@@ -8,7 +8,7 @@ from typing import Any
 
 from backends.sql.connection import quoted
 from backends.sql.pool import Pool
-from backends.sql.results import Column, TableDetail, TableEntry
+from backends.sql.results import Column, TableDetail, TableDocument, TableEntry
 from backends.sql.rows import Row
 from errors import Unavailable, Unknown, did_you_mean, quote
 
@@ -20,12 +20,16 @@ COUNT_SECONDS = 0.1  # for one table that has no statistics; 1,000,000 rows take
 ALL_COUNTS_SECONDS = 1.0
 SAMPLE_ROWS = 3
 SAMPLE_CHARS = 200
+DEFINITION_CHARS = 10_000
+SCHEMA_CHARS = 20_000  # of a prompt that shows the whole schema: about 5,000 tokens
 
 # Shadow tables are the insides of an FTS or rtree index, sqlite_% the engine's own.
 _TABLES = """
 SELECT name, type, ncol FROM pragma_table_list
 WHERE schema = 'main' AND type <> 'shadow' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name"""
 _TABLE = f"SELECT name, type FROM ({_TABLES}) WHERE name = ? COLLATE NOCASE"  # noqa: S608 - our own
+_DEFINITION = "SELECT sql FROM sqlite_schema WHERE name = ? AND type IN ('table', 'view')"
+_DEFINITIONS = "SELECT name, sql FROM sqlite_schema WHERE type IN ('table', 'view')"
 _STATISTICS = "SELECT tbl, max(CAST(stat AS INTEGER)) FROM sqlite_stat1 GROUP BY tbl"
 _COLUMNS = """
 SELECT name, type, "notnull", pk, dflt_value FROM pragma_table_xinfo(?) WHERE hidden <> 1 ORDER BY cid"""
@@ -133,6 +137,46 @@ async def describe(pool: Pool, table: str) -> TableDetail:
         sample=sample,
         notices=_told(cut, len(columns), "columns") + notices,
     )
+
+
+async def document(pool: Pool, table: str) -> TableDocument:
+    """The same, with the statement that made it.
+
+    Raises:
+        Unknown: There is no such table.
+    """
+    detail = await describe(pool, table)
+    made = await _rows(pool, _DEFINITION, (detail.name,))
+    definition, told = _short_definition(made[0][0] if made else None)
+    return TableDocument(
+        **detail.model_dump(exclude={"notices"}), definition=definition, notices=detail.notices + told
+    )
+
+
+async def schema(pool: Pool) -> str:
+    """Every table and view as the statement that made it, under its number of rows; the start of very many.
+
+    Raises:
+        Unavailable: The database cannot be read.
+    """
+    entries, _ = await tables(pool)
+    made = dict(await _rows(pool, _DEFINITIONS))
+    told, room = [], SCHEMA_CHARS
+    for number, entry in enumerate(entries):
+        rows = "rows not counted" if entry.rows is None else f"{entry.rows:,} rows"
+        text = f"-- {entry.kind} {entry.name}: {rows}\n{_short_definition(made.get(entry.name))[0]}"
+        room -= len(text)
+        if room < 0:
+            told.append(f"-- and {len(entries) - number:,} more: sql_list_tables shows all")
+            break
+        told.append(text)
+    return "\n".join(told)
+
+
+def _short_definition(sql: str | None) -> tuple[str, tuple[str, ...]]:
+    if sql and len(sql) > DEFINITION_CHARS:
+        return sql[:DEFINITION_CHARS] + "…", (f"The definition is cut at {DEFINITION_CHARS:,} characters.",)
+    return sql or "", ()
 
 
 async def _indexes(pool: Pool, table: str) -> tuple[str, ...]:

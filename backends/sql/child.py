@@ -44,15 +44,16 @@ def answer(connection: ReadOnlyConnection, ask: dict[str, Any]) -> dict[str, Any
     """Run one statement: a page of rows, or what went wrong, as plain values for the parent to word."""
     connection.denied = None
     connection.deadline = time.monotonic() + ask["seconds"]
+    run = _explain if ask["explain"] else read_page
     try:
         try:
-            return read_page(connection, ask)
+            return run(connection, ask)
         except sqlite3.DatabaseError:
             if connection.denied is None:
                 raise
             connection.connect_virtual_tables()  # one that lost its connection is denied it as well
             connection.denied = None
-            return read_page(connection, ask)
+            return run(connection, ask)
     # Warning is the driver's for a second statement, ValueError and OverflowError for text and integers
     # that SQLite has no form for.
     except (sqlite3.Error, sqlite3.Warning, MemoryError, ValueError, OverflowError) as error:
@@ -60,6 +61,12 @@ def answer(connection: ReadOnlyConnection, ask: dict[str, Any]) -> dict[str, Any
         return failure(error) | {"denied": connection.denied, "late": late}
     finally:
         connection.deadline = float("inf")
+
+
+def _explain(connection: ReadOnlyConnection, ask: dict[str, Any]) -> dict[str, Any]:
+    from backends.sql.planning import explain  # rarely asked for; its imports cost each start of a child 5 ms
+
+    return explain(connection, ask)
 
 
 def failure(error: Exception) -> dict[str, Any]:

@@ -5,11 +5,13 @@ name, limits, and a deadline. It runs in the child process (child.py) and import
 only, because every import is paid for at each start of a child.
 """
 
+import binascii
 import contextlib
 import os
 import sqlite3
 import sys
 import time
+from typing import Any
 
 CELL_BYTES = 16_000_000  # of a cell or an intermediate value; all of them together have max_memory
 SQL_BYTES = 100_000
@@ -23,20 +25,20 @@ _PLAIN = """table_list collation_list function_list module_list compile_options 
 _TABLE_FUNCTIONS = ("json_each", "json_tree", "jsonb_each", "jsonb_tree", "generate_series")
 # By name, not "all but the dangerous": a build may register any (readfile, edit, load_extension).
 _FUNCTIONS = """
-    -> ->> abs acos acosh asin asinh atan atan2 atanh avg bm25 ceil ceiling changes char coalesce concat
-    concat_ws cos cosh count cume_dist current_date current_time current_timestamp date datetime degrees
-    dense_rank exp first_value floor format fts5_get_locale fts5_source_id glob group_concat hex highlight if
-    ifnull iif instr json json_array json_array_insert json_array_length json_error_position json_extract
-    json_group_array json_group_object json_insert json_object json_patch json_pretty json_quote json_remove
-    json_replace json_set json_type json_valid jsonb jsonb_array jsonb_array_insert jsonb_extract
-    jsonb_group_array jsonb_group_object jsonb_insert jsonb_object jsonb_patch jsonb_remove jsonb_replace
-    jsonb_set julianday lag last_insert_rowid last_value lead length like likelihood likely ln log log10 log2
-    lower ltrim match matchinfo max median min mod nth_value ntile nullif octet_length offsets percent_rank
-    percentile percentile_cont percentile_disc pi pow power printf quote radians random randomblob rank regexp
-    replace round row_number rtreedepth rtreenode rtrim sign sin sinh snippet soundex
-    sqlite_compileoption_get sqlite_compileoption_used sqlite_offset sqlite_source_id sqlite_version sqrt
-    strftime string_agg substr substring subtype sum tan tanh time timediff total total_changes trim trunc
-    typeof unhex unicode unistr unistr_quote unixepoch unlikely upper zeroblob"""
+    -> ->> abs acos acosh asin asinh atan atan2 atanh avg base64 bm25 ceil ceiling changes char coalesce
+    concat concat_ws cos cosh count cume_dist current_date current_time current_timestamp date datetime
+    degrees dense_rank exp first_value floor format fts5_get_locale fts5_source_id glob group_concat hex
+    highlight if ifnull iif instr json json_array json_array_insert json_array_length json_error_position
+    json_extract json_group_array json_group_object json_insert json_object json_patch json_pretty
+    json_quote json_remove json_replace json_set json_type json_valid jsonb jsonb_array jsonb_array_insert
+    jsonb_extract jsonb_group_array jsonb_group_object jsonb_insert jsonb_object jsonb_patch jsonb_remove
+    jsonb_replace jsonb_set julianday lag last_insert_rowid last_value lead length like likelihood likely
+    ln log log10 log2 lower ltrim match matchinfo max median min mod nth_value ntile nullif octet_length
+    offsets percent_rank percentile percentile_cont percentile_disc pi pow power printf quote radians
+    random randomblob rank regexp replace round row_number rtreedepth rtreenode rtrim sign sin sinh
+    snippet soundex sqlite_compileoption_get sqlite_compileoption_used sqlite_offset sqlite_source_id
+    sqlite_version sqrt strftime string_agg substr substring subtype sum tan tanh time timediff total
+    total_changes trim trunc typeof unhex unicode unistr unistr_quote unixepoch unlikely upper zeroblob"""
 FUNCTIONS = frozenset(_FUNCTIONS.split())
 _PRAGMAS_ABOUT, _PRAGMAS_PLAIN = frozenset(_ABOUT.split()), frozenset(_PLAIN.split())
 _PRAGMAS = _PRAGMAS_ABOUT | _PRAGMAS_PLAIN
@@ -52,6 +54,14 @@ _OPCODES_BETWEEN_CHECKS = 2_000  # about 0.1 ms of work; a check costs 0.1 µs
 _SECONDS_BETWEEN_LOOKS = 0.2  # at the parent
 
 
+def _base64(value: Any) -> str | None:
+    """A blob whole, as text; like hex(), it takes anything else by its text."""
+    if value is None:
+        return None
+    raw = value if isinstance(value, bytes) else str(value).encode()
+    return binascii.b2a_base64(raw, newline=False).decode()
+
+
 def quoted(name: str) -> str:
     """A name as SQL, whatever is in it."""
     return '"' + name.replace('"', '""') + '"'
@@ -64,6 +74,7 @@ class ReadOnlyConnection(sqlite3.Connection):
         super().__init__(uri, uri=True, timeout=0.5, isolation_level=None, cached_statements=32)
         self.deadline = float("inf")
         self.denied: tuple[int, str, str] | None = None
+        self.reads: set[tuple[str, str]] | None = None  # tables and columns, while somebody asks
         self._parent, self._next_look = os.getppid(), 0.0
         try:
             self._harden(memory_bytes)
@@ -88,7 +99,8 @@ class ReadOnlyConnection(sqlite3.Connection):
             self.setlimit(limit, value)
         if sys.version_info >= (3, 12):
             self.setconfig(_DEFENSIVE, True)
-        self.set_progress_handler(self._overdue, _OPCODES_BETWEEN_CHECKS)
+        self.create_function("base64", 1, _base64, deterministic=True)
+        self.set_progress_handler(self.overdue, _OPCODES_BETWEEN_CHECKS)
         self.connect_virtual_tables()
 
     def connect_virtual_tables(self) -> None:
@@ -106,9 +118,10 @@ class ReadOnlyConnection(sqlite3.Connection):
                 with contextlib.suppress(sqlite3.Error):  # its module is not in this build: not ours to mend
                     self.execute(f"SELECT 1 FROM {quoted(name)} LIMIT 0")  # noqa: S608 - quoted
         finally:
-            self.set_authorizer(self._authorize)
+            self.set_authorizer(self.authorize)
 
-    def _overdue(self) -> bool:
+    def overdue(self) -> bool:
+        """Whether the running statement has had its time; ends this process if its parent is gone."""
         now = time.monotonic()
         if now > self._next_look:
             self._next_look = now + _SECONDS_BETWEEN_LOOKS
@@ -116,7 +129,10 @@ class ReadOnlyConnection(sqlite3.Connection):
                 os._exit(0)
         return now > self.deadline
 
-    def _authorize(self, action: int, one: str | None, two: str | None, *_: str | None) -> int:
+    def authorize(self, action: int, one: str | None, two: str | None, *_: str | None) -> int:
+        """Allow what reads, by name; remember the first refusal, and what is read if that is asked for."""
+        if self.reads is not None and action == sqlite3.SQLITE_READ:
+            self.reads.add((one or "", two or ""))
         match action:
             case sqlite3.SQLITE_SELECT | sqlite3.SQLITE_READ | sqlite3.SQLITE_RECURSIVE:
                 allowed = True

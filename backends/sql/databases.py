@@ -9,15 +9,16 @@ from pydantic_core import to_json
 
 from backends import Health
 from backends.sql import catalogue
-from backends.sql.plan import in_words
+from backends.sql.plan import in_words, why_slow
 from backends.sql.pool import Params, Pool
 from backends.sql.refusals import nothing_to_run, refusal
-from backends.sql.results import Plan, Rows, TableDetail, Tables
+from backends.sql.results import Plan, Rows, TableDetail, TableDocument, Tables
 from config import SqlSettings
-from errors import TooMuch, Unavailable, Unknown, did_you_mean, quote
+from errors import Refusal, TooMuch, Unavailable, Unknown, did_you_mean, quote
 
 OLDEST_SQLITE = (3, 37, 0)  # pragma_table_list and STRICT tables
 REPORT_SECONDS = 1.0
+LATE_PLAN_SECONDS = 0.5  # to say why a statement took too long; a plan takes milliseconds
 MOST_STEPS, MOST_PLAN_BYTES = 10_000, 8_000_000  # of a plan, which is no page of rows
 _64_BITS = 2**63
 
@@ -89,14 +90,26 @@ class Databases:
     async def describe_table(self, table: str, database: str | None = None) -> TableDetail:
         return await catalogue.describe(self._pool(database), table)
 
+    async def document_table(self, table: str, database: str | None = None) -> TableDocument:
+        return await catalogue.document(self._pool(database), table)
+
+    async def schema(self, database: str | None = None) -> str:
+        """All tables and views of a database as SQL, with their number of rows."""
+        return await catalogue.schema(self._pool(database))
+
     async def explain(self, sql: str, params: Params | None = None, database: str | None = None) -> Plan:
         """How the statement would run; it is not run."""
-        pool = self._pool(database)
-        reply = await self._ask(pool, sql, _checked(params), MOST_STEPS, before="EXPLAIN QUERY PLAN ")
+        reply = await self._ask(self._pool(database), sql, _checked(params), MOST_STEPS, explain=True)
         if reply["cut"]:
             raise TooMuch("The plan of this is too long to tell. Explain parts of it.")
-        steps, scans, sorts = in_words(str(row[3]) for row in reply["rows"])
-        return Plan(steps=tuple(steps), scans=tuple(scans), sorts=sorts)
+        told = in_words(reply, sql)
+        return Plan(
+            steps=told.steps,
+            scans=told.scans,
+            sorts=told.sorts,
+            rows_read=told.rows,
+            helpful_indexes=told.indexes,
+        )
 
     async def health(self, probe: bool = False) -> Health:
         """Each database by name; `probe` opens and asks it."""
@@ -153,18 +166,30 @@ class Databases:
         limit: int,
         offset: int = 0,
         report: Report | None = None,
-        before: str = "",
+        explain: bool = False,
     ) -> dict[str, Any]:
-        most_bytes = MOST_PLAN_BYTES if before else 0
+        most_bytes = MOST_PLAN_BYTES if explain else 0
         sql = sql.rstrip("; \t\r\n")  # the driver takes a second semicolon for a second statement
-        asking = pool.ask(before + sql, params, limit, offset, most_bytes=most_bytes)
+        asking = pool.ask(sql, params, limit, offset, most_bytes=most_bytes, explain=explain)
         reply = await (_reported(asking, report, self._settings.timeout) if report else asking)
         if "failed" in reply:
             known = await catalogue.names(pool) if reply["message"].startswith("no such") else {}
-            raise refusal(reply, sql, self._settings.timeout, known)
+            late = reply["late"] and not reply["denied"] and not explain
+            plan = await self._plan_of_the_late(pool, sql, params) if late else ""
+            raise refusal(reply, sql, self._settings.timeout, known, plan)
         if reply["columns"] is None:
             raise nothing_to_run()
         return reply
+
+    async def _plan_of_the_late(self, pool: Pool, sql: str, params: Params) -> str:
+        """What took the time, if that can be told quickly."""
+        try:
+            reply = await pool.ask(
+                sql, params, MOST_STEPS, seconds=LATE_PLAN_SECONDS, most_bytes=MOST_PLAN_BYTES, explain=True
+            )
+        except Refusal:
+            return ""
+        return "" if "failed" in reply or reply["columns"] is None else why_slow(in_words(reply, sql))
 
     def _rows(self, reply: dict[str, Any], offset: int) -> Rows:
         rows = reply["rows"]
@@ -184,6 +209,8 @@ class Databases:
         if reply["long_integers"]:
             columns = ", ".join(map(quote, reply["long_integers"]))
             notices.append(f"Integers beyond 2^53 are given as text, in {columns}.")
+        if reply["has_blobs"]:
+            notices.append("Blobs are given as size and first bytes; base64(column) gives one whole.")
         if reply.get("replaced"):
             notices.append("Some text is not UTF-8: what could not be read is shown as �.")
         truncated = bool(reply["cut"]) or cut_at_bytes

@@ -1,7 +1,10 @@
-"""SQLite's query plan in words."""
+"""SQLite's query plan in words, with the rows it looks at and the index that would help."""
 
+import math
 import re
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 # The details are for people and change between releases: what is not known here is passed on as it is.
 _SCAN = re.compile(r"SCAN (?:TABLE )?(?P<table>.+?)(?: AS \S+)?(?: USING (?:COVERING )?INDEX (?P<index>.+))?")
@@ -9,26 +12,127 @@ _SEARCH = re.compile(
     r"SEARCH (?:TABLE )?(?P<table>.+?)(?: AS \S+)? USING (?P<how>.*?)(?: \((?P<terms>.*)\))?(?: LEFT-JOIN)?"
 )
 _NOT_A_TABLE = re.compile(r"\d*\s*CONSTANT ROWS?|.* VIRTUAL TABLE INDEX .*")
+_EQUAL = re.compile(r"=\?|\bIN\b")
+_ROWS_OF_A_SEARCH = 10  # SQLite's own assumption of an index without statistics
+_MOST_NAMED = 3
+_MOST_ROWS = 10**15  # an estimate beyond it says nothing more
 
 
-def in_words(details: Iterable[str]) -> tuple[list[str], list[str], bool]:
-    """Each step in words, what is read whole, and whether anything is sorted."""
-    steps, scans, sorts = [], [], False
-    for detail in details:
-        scan, search = _SCAN.fullmatch(detail), _SEARCH.fullmatch(detail)
-        if scan and not _NOT_A_TABLE.fullmatch(scan["table"]):
-            order = f" in the order of index {scan['index']}" if scan["index"] else ""
-            steps.append(f"reads every row of {scan['table']}{order}")
-            scans.append(scan["table"])
-        elif search:
-            steps.append(f"finds rows of {search['table']} by {_means(search['how'])}{_on(search['terms'])}")
-        elif detail.startswith("USE TEMP B-TREE FOR "):
-            purpose = detail.removeprefix("USE TEMP B-TREE FOR ")
-            steps.append(f"sorts for {purpose}")
-            sorts = True
-        else:
-            steps.append(detail)
-    return steps, list(dict.fromkeys(scans)), sorts
+class Explained(NamedTuple):
+    """A plan: its steps in words, what is read whole, whether it sorts, and what would help."""
+
+    steps: tuple[str, ...]
+    scans: tuple[str, ...]
+    sorts: bool
+    rows: int | None
+    indexes: tuple[str, ...]
+    read_whole: tuple[str, ...]  # of the steps, those that read a table whole
+
+
+class _Step(NamedTuple):
+    words: str
+    rows: float | None = None  # that it looks at, each time it runs
+    whole: str = ""  # the table it reads whole
+    unindexed: str = ""  # the table it builds an index of
+
+
+def in_words(reply: Mapping[str, Any], sql: str) -> Explained:
+    """A child's explanation in words.
+
+    Args:
+        reply: `rows` as EXPLAIN QUERY PLAN gives them, and what planning.py adds where it could be had.
+        sql: The statement, in which an alias is looked up; it decides nothing.
+    """
+    tables = _Tables(reply, sql)
+    steps: dict[int, _Step] = {}
+    below: defaultdict[int, list[int]] = defaultdict(list)
+    for number, parent, _, detail in reply["rows"]:
+        steps[number] = _told(detail, tables)
+        below[parent].append(number)
+    known = any(step.rows is not None for step in steps.values())
+    rows = min(round(_looked_at(steps, below)), _MOST_ROWS) if known else None
+    slow = {step.whole or step.unindexed for step in steps.values()}
+    return Explained(
+        steps=tuple(step.words for step in steps.values()),
+        scans=tuple(dict.fromkeys(step.whole for step in steps.values() if step.whole)),
+        sorts=any(step.words.startswith("sorts for ") for step in steps.values()),
+        rows=rows,
+        indexes=tuple(f"{table}({column})" for table, column in reply.get("indexes", ()) if table in slow),
+        read_whole=tuple(step.words for step in steps.values() if step.whole and step.rows is not None),
+    )
+
+
+def why_slow(told: Explained) -> str:
+    """One or two sentences on what a statement that took too long spent its time on."""
+    scans = told.read_whole[:_MOST_NAMED]
+    nested = " for each row of the one before" if len(scans) > 1 else ""
+    said = [f"It {', and '.join(scans)}{nested}." if scans else ""]
+    if told.indexes:
+        said.append(f"An index on {', '.join(told.indexes[:_MOST_NAMED])} would help, if its owner adds one.")
+    return " ".join(filter(None, said))
+
+
+class _Tables:
+    """Which table a name of the plan means, and how many rows it has."""
+
+    def __init__(self, reply: Mapping[str, Any], sql: str) -> None:
+        self.sizes: dict[str, int | None] = reply.get("sizes", {})
+        self._rows: dict[str, int] = {}
+        self._each: dict[str, list[float]] = {}
+        for table, index, stat in reply.get("statistics", ()):
+            numbers = [float(part) for part in stat.split() if part.isdigit()]
+            if numbers:
+                self._rows[table] = int(numbers[0])
+                self._each[index or table] = numbers[1:]
+        views = " ".join(text for name, text in reply.get("views", {}).items() if name in sql)
+        self._text = f"{sql} {views}"
+
+    def table(self, name: str) -> str | None:
+        """The table behind a name or its alias, as far as that can be seen."""
+        if name in self.sizes:
+            return name
+        alias = rf"[\"`\]]?\s+(?:AS\s+)?[\"`\[]?{re.escape(name)}\b"
+        for table in self.sizes:
+            if re.search(rf"\b{re.escape(table)}{alias}", self._text, re.IGNORECASE):
+                return table
+        return None
+
+    def rows(self, name: str) -> int | None:
+        table = self.table(name)
+        return self._rows.get(table, self.sizes[table]) if table else None
+
+    def found(self, how: str, terms: str) -> float:
+        """Rows that one search through an index finds."""
+        equal = len(_EQUAL.findall(terms))
+        if how == "INTEGER PRIMARY KEY" and equal:
+            return 1
+        each = self._each.get(how.rpartition(" ")[2], []) if "INDEX" in how else []
+        if each and equal:
+            return each[min(equal, len(each)) - 1]
+        return 1 if how == "PRIMARY KEY" else _ROWS_OF_A_SEARCH
+
+
+def _told(detail: str, tables: _Tables) -> _Step:
+    scan, search = _SCAN.fullmatch(detail), _SEARCH.fullmatch(detail)
+    if scan and not _NOT_A_TABLE.fullmatch(scan["table"]):
+        table, rows = tables.table(scan["table"]), tables.rows(scan["table"])
+        about = f" (about {rows:,})" if rows else ""
+        order = f" in the order of index {scan['index']}" if scan["index"] else ""
+        words = f"reads every row of {_called(scan['table'], table)}{about}{order}"
+        return _Step(words, rows, whole=table or scan["table"])
+    if search:
+        table, how, terms = tables.table(search["table"]), search["how"], search["terms"] or ""
+        words = f"finds rows of {_called(search['table'], table)} by {_means(how)}"
+        unindexed = (table or "") if how.startswith("AUTOMATIC") else ""
+        rows_found = tables.found(how, terms)
+        return _Step(f"{words} ({terms})" if terms else words, rows_found, unindexed=unindexed)
+    if detail.startswith("USE TEMP B-TREE FOR "):
+        return _Step(f"sorts for {detail.removeprefix('USE TEMP B-TREE FOR ')}")
+    return _Step(detail)
+
+
+def _called(name: str, table: str | None) -> str:
+    return name if table in (None, name) else f"{table} ({name})"
 
 
 def _means(how: str) -> str:
@@ -39,5 +143,13 @@ def _means(how: str) -> str:
     return how.replace("COVERING ", "").replace("INDEX", "index")
 
 
-def _on(terms: str | None) -> str:
-    return f" ({terms})" if terms else ""
+def _looked_at(steps: Mapping[int, _Step], below: Mapping[int, Sequence[int]], parent: int = 0) -> float:
+    """Rows looked at by nested loops: at most so many, since what a filter drops on the way is not known."""
+    looked, times = 0.0, 1.0
+    for number in below.get(parent, ()):
+        rows, inside = steps[number].rows, _looked_at(steps, below, number)
+        looked += times * inside if "CORRELATED" in steps[number].words else inside
+        if rows is not None:
+            times = min(times * max(rows, 1), math.inf)
+            looked += times
+    return looked

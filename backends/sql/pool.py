@@ -63,8 +63,9 @@ class Pool:
         offset: int = 0,
         seconds: float = 0,
         most_bytes: int = 0,
+        explain: bool = False,
     ) -> dict[str, Any]:
-        """Run one statement in a child: its reply, or `failed` with what went wrong there.
+        """Run one statement in a child, or explain it: its reply, or `failed` with what went wrong there.
 
         Raises:
             Unavailable: The database cannot be read now.
@@ -78,6 +79,7 @@ class Pool:
             "offset": offset,
             "seconds": seconds or timeout,
             "bytes": most_bytes or self._settings.max_bytes,
+            "explain": explain,
         }
         try:
             async with asyncio.timeout(timeout):

@@ -28,7 +28,9 @@ _NOT_CONNECTED = "vtable constructor failed: "
 _READS = "Read with SELECT, WITH, VALUES or EXPLAIN."
 
 
-def refusal(failed: Mapping[str, Any], sql: str, seconds: float, names: Mapping[str, list[str]]) -> Refusal:
+def refusal(
+    failed: Mapping[str, Any], sql: str, seconds: float, names: Mapping[str, list[str]], plan: str = ""
+) -> Refusal:
     """The refusal for a child's failed reply.
 
     Args:
@@ -36,6 +38,7 @@ def refusal(failed: Mapping[str, Any], sql: str, seconds: float, names: Mapping[
         sql: The statement, to point into; it decides nothing.
         seconds: The time it had.
         names: Columns by table, for the nearest ones.
+        plan: What took the time of a statement that took too long, if that is known.
     """
     message, code = _one_line(failed["message"]), failed["code"] & 0xFF
     if failed["denied"]:
@@ -47,8 +50,8 @@ def refusal(failed: Mapping[str, Any], sql: str, seconds: float, names: Mapping[
         return Forbidden(_denied(action, one, two, sql))
     if failed["late"] or code == sqlite3.SQLITE_INTERRUPT:
         return TooMuch(
-            f"Stopped after {seconds:g} s. Ask for less: a narrower WHERE, fewer joins, an end to recursion; "
-            "sql_explain shows what is scanned."
+            f"Stopped after {seconds:g} s. {plan}{' ' if plan else ''}Ask for less: a narrower WHERE, fewer "
+            "joins, an end to recursion; sql_explain shows the whole plan."
         )
     if failed["failed"] == "MemoryError" or code == sqlite3.SQLITE_NOMEM:
         return TooMuch(

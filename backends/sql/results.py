@@ -85,9 +85,21 @@ class TableDetail(Result):
     notices: tuple[str, ...] = ()
 
 
+class TableDocument(TableDetail):
+    """The same with the statement that made it, in which its author's comments stand."""
+
+    definition: str
+
+
 class Plan(Result):
-    """How SQLite will run a statement; `scans` names what it reads whole."""
+    """How SQLite will run a statement.
+
+    `scans` names what it reads whole; `rows_read` is an estimate of the rows it looks at, from above, or None
+    where the sizes are not known; an index on one of `helpful_indexes` is one that SQLite would use.
+    """
 
     steps: tuple[str, ...]
     scans: tuple[str, ...]
     sorts: bool
+    rows_read: int | None
+    helpful_indexes: tuple[str, ...]

@@ -85,6 +85,7 @@ class _Page:
         self.cut = ""
         self.types: list[set[type]] = [set() for _ in names]
         self.long_integers: set[int] = set()
+        self.has_blobs = False
 
     def fill(self, connection: ReadOnlyConnection, cursor: sqlite3.Cursor) -> None:
         at_once = 1  # grows with what the rows turn out to weigh: 128 rows of 16 MB are two gigabytes
@@ -110,6 +111,7 @@ class _Page:
             self.types[index] |= types
             if _is_plain(types - _NULL, column):
                 continue
+            self.has_blobs |= bytes in types
             blobs += sum(len(value) for value in column if type(value) is bytes)
             columns[index] = [self._cell(index, value) for value in column]
             changed = True
@@ -152,6 +154,7 @@ class _Page:
             "pieces": self.pieces,
             "size": self.size,
             "cut": self.cut,
+            "has_blobs": self.has_blobs,
             "long_integers": [self.names[index] for index in sorted(self.long_integers)],
         }
 

@@ -1,8 +1,10 @@
 """Databases over real SQLite files: what comes back, how it is cut, and what happens when things go wrong."""
 
 import asyncio
+import base64
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -595,10 +597,10 @@ async def test_an_unknown_table_is_refused_with_the_nearest(opened: Open) -> Non
             (),
             False,
         ),
-        ("SELECT name FROM city", ["reads every row of city"], ("city",), False),
+        ("SELECT name FROM city", ["reads every row of city (about 3)"], ("city",), False),
         (
             "SELECT name FROM city ORDER BY name",
-            ["reads every row of city", "sorts for ORDER BY"],
+            ["reads every row of city (about 3)", "sorts for ORDER BY"],
             ("city",),
             True,
         ),
@@ -610,14 +612,17 @@ async def test_an_unknown_table_is_refused_with_the_nearest(opened: Open) -> Non
         ),
         (
             "SELECT name FROM city ORDER BY population",
-            ["reads every row of city in the order of index city_by_population"],
+            ["reads every row of city (about 3) in the order of index city_by_population"],
             ("city",),
             False,
         ),
         (
             "SELECT k.name FROM city c JOIN country k ON k.code = c.country_code",
-            ["reads every row of c", "finds rows of k by its primary key (code=?)"],
-            ("c",),
+            [
+                "reads every row of city (c) (about 3)",
+                "finds rows of country (k) by its primary key (code=?)",
+            ],
+            ("city",),
             False,
         ),
     ],
@@ -628,6 +633,100 @@ async def test_a_plan_is_told_in_words(
     async with opened() as databases:
         plan = await databases.explain(sql, [1] if "?" in sql else None)
     assert (list(plan.steps), plan.scans, plan.sorts) == (steps, scans, sorts)
+
+
+ORDERS = """
+CREATE TABLE client (id INTEGER PRIMARY KEY, name TEXT, town TEXT);
+CREATE TABLE bill (id INTEGER PRIMARY KEY, client_id INTEGER, total REAL);
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 2000)
+INSERT INTO client SELECT i, 'name ' || i, 'town ' || (i % 100) FROM n;
+INSERT INTO bill SELECT id, id % 50, id * 1.5 FROM client;
+"""
+SLOW = "SELECT count(*) FROM client a, client b, client c WHERE a.town > b.town AND b.town > c.town"
+
+
+@pytest.mark.parametrize("script", [ORDERS, ORDERS + "ANALYZE;"], ids=["counted", "analysed"])
+async def test_a_plan_estimates_the_rows_it_looks_at(opened: Open, script: str) -> None:
+    async with opened(script) as databases:
+        one = await databases.explain("SELECT * FROM client WHERE id = 7")
+        whole = await databases.explain("SELECT * FROM client WHERE name LIKE '%7'")
+        nested = await databases.explain(
+            "SELECT * FROM client a CROSS JOIN client b WHERE a.name < b.name ORDER BY a.name"
+        )
+        none = await databases.explain("SELECT 1")
+    assert (one.rows_read, whole.rows_read, nested.rows_read) == (1, 2_000, 2_000 + 2_000**2)
+    assert none.rows_read is None
+
+
+async def test_a_plan_names_an_index_that_sqlite_would_use_and_no_other(opened: Open) -> None:
+    async with opened(ORDERS) as databases:
+        wanting = await databases.explain("SELECT * FROM client c WHERE town = ? AND name LIKE ?", ["a", "b"])
+        served = await databases.explain("SELECT * FROM city WHERE population > 3")
+        hopeless = await databases.explain("SELECT * FROM client WHERE name LIKE '%a%'")
+        joined = await databases.explain("SELECT * FROM client c JOIN bill b ON b.client_id = c.id")
+        twice = await databases.explain("SELECT * FROM client c WHERE town = ? AND name LIKE ?", ["a", "b"])
+    assert wanting.helpful_indexes == twice.helpful_indexes == ("client(town)",)
+    assert served.helpful_indexes == hopeless.helpful_indexes == joined.helpful_indexes == ()
+
+
+async def test_a_plan_through_a_view_names_the_tables_behind_it(opened: Open) -> None:
+    view = """CREATE VIEW debtor AS
+    SELECT k.town AS place, b.total FROM client AS k JOIN bill b ON b.client_id = k.id;"""
+    async with opened(ORDERS + view) as databases:
+        plan = await databases.explain("SELECT * FROM debtor WHERE total > 5")
+    assert plan.steps == (
+        "reads every row of bill (b) (about 2,000)",
+        "finds rows of client (k) by its primary key (rowid=?)",
+    )
+
+
+async def test_a_statement_that_took_too_long_is_told_what_it_scanned_and_which_index_would_help(
+    opened: Open,
+) -> None:
+    async with opened(ORDERS, timeout=0.2) as databases:
+        with pytest.raises(TooMuch) as scanned:
+            await databases.query(SLOW)
+        with pytest.raises(TooMuch) as stuck:
+            await databases.query(STUCK)
+    assert str(scanned.value).startswith("Stopped after 0.2 s. It reads every row of ")
+    assert "(about 2,000)" in str(scanned.value)
+    assert re.search(r"An index on client\(town\) would help", str(scanned.value))
+    assert str(stuck.value).startswith("Stopped after 0.2 s. Ask for less")
+
+
+async def test_a_schema_that_cannot_be_copied_costs_the_advice_only(opened: Open) -> None:
+    odd = """CREATE TABLE "odd ""name" ("a b" TEXT, c GENERATED ALWAYS AS (length("a b")));
+    CREATE VIEW broken AS SELECT a FROM nowhere; CREATE VIRTUAL TABLE note USING fts5(text);"""
+    async with opened(odd) as databases:
+        plan = await databases.explain('SELECT * FROM "odd ""name" WHERE "a b" = ?', ["x"])
+        found = await databases.explain("SELECT * FROM note WHERE note MATCH 'x'")
+    assert plan.scans == ('odd "name',)
+    assert plan.helpful_indexes == ('odd "name(a b)',)
+    assert found.helpful_indexes == ()
+
+
+async def test_a_very_long_schema_is_cut_and_says_so(opened: Open) -> None:
+    script = "".join(f"CREATE TABLE t{n} (a TEXT /* {'x' * 1000} */);" for n in range(60))
+    wide = f"CREATE TABLE wide (a TEXT /* {'y' * 30_000} */);"
+    async with opened(script + wide) as databases:
+        schema = await databases.schema()
+        document = await databases.document_table("wide")
+    assert len(schema) < 25_000
+    assert re.search(r"\n-- and \d+ more: sql_list_tables shows all$", schema)
+    assert len(document.definition) == 10_001
+    assert document.notices == ("The definition is cut at 10,000 characters.",)
+
+
+async def test_a_blob_comes_whole_as_base64_when_asked_for(opened: Open) -> None:
+    raw = bytes(range(256)) * 40
+    async with opened() as databases:
+        rows = await databases.query(f"SELECT base64(x'{raw.hex()}'), base64(NULL), base64(12), base64('é')")
+        short = await databases.query(f"SELECT x'{raw.hex()}' AS photo")
+        with pytest.raises(TooMuch):
+            await databases.query("SELECT base64(zeroblob(15000000))")
+    assert rows.rows == [(base64.b64encode(raw).decode(), None, "MTI=", "w6k=")]
+    assert short.rows == [({"blob": len(raw), "hex": raw[:32].hex()},)]
+    assert short.notices == ("Blobs are given as size and first bytes; base64(column) gives one whole.",)
 
 
 async def test_a_plan_for_what_is_not_allowed_is_refused_too(opened: Open) -> None:
