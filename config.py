@@ -124,6 +124,7 @@ class SqlSettings(Section):
         description="Databases as name=path, comma-separated; the first is the default one.",
     )
     timeout: Seconds = Field(5, description="Seconds one query may run.")
+    export_timeout: Seconds = Field(300, description="Seconds one export of a query into a file may run.")
     max_rows: int = Field(10_000, ge=1, le=1_000_000, description="Most rows one call may ask for.")
     max_bytes: int = Field(
         2_000_000, ge=10_000, le=100_000_000, description="Most bytes one result may hold."

@@ -8,11 +8,13 @@ process also gives up what it does not need: the kernel lets it write no byte to
 It speaks frames (four bytes of length, then a marshalled dict) on its standard input and output.
 """
 
+import functools
 import marshal
 import os
 import sqlite3
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from backends.sql.connection import ReadOnlyConnection
@@ -44,7 +46,7 @@ def answer(connection: ReadOnlyConnection, ask: dict[str, Any]) -> dict[str, Any
     """Run one statement: a page of rows, or what went wrong, as plain values for the parent to word."""
     connection.denied = None
     connection.deadline = time.monotonic() + ask["seconds"]
-    run = _explain if ask["explain"] else read_page
+    run = _way(ask)
     try:
         try:
             return run(connection, ask)
@@ -63,10 +65,17 @@ def answer(connection: ReadOnlyConnection, ask: dict[str, Any]) -> dict[str, Any
         connection.deadline = float("inf")
 
 
-def _explain(connection: ReadOnlyConnection, ask: dict[str, Any]) -> dict[str, Any]:
-    from backends.sql.planning import explain  # rarely asked for; its imports cost each start of a child 5 ms
+def _way(ask: dict[str, Any]) -> Callable[[ReadOnlyConnection, dict[str, Any]], dict[str, Any]]:
+    """How to answer. What is rarely asked for is imported then: each start of a child would pay for it."""
+    if ask["way"] == "explain":
+        from backends.sql.planning import explain
 
-    return explain(connection, ask)
+        return explain
+    if ask["way"] != "page":
+        from backends.sql.exporting import export
+
+        return functools.partial(export, send=functools.partial(_send, sys.stdout.buffer))
+    return read_page
 
 
 def failure(error: Exception) -> dict[str, Any]:

@@ -5,14 +5,23 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Self
 
-from pydantic_core import to_json
-
 from backends import Health
 from backends.sql import catalogue
 from backends.sql.plan import in_words, why_slow
-from backends.sql.pool import Params, Pool
+from backends.sql.pool import Params, Pool, Way
 from backends.sql.refusals import nothing_to_run, refusal
-from backends.sql.results import Plan, Rows, TableDetail, TableDocument, Tables
+from backends.sql.results import (
+    REPLACED,
+    Exported,
+    ExportFormat,
+    Plan,
+    Rows,
+    TableDetail,
+    TableDocument,
+    Tables,
+    page_of,
+)
+from backends.sql.worker import Write
 from config import SqlSettings
 from errors import Refusal, TooMuch, Unavailable, Unknown, did_you_mean, quote
 
@@ -31,6 +40,7 @@ class Databases:
     def __init__(self, settings: SqlSettings) -> None:
         self._settings = settings
         self._pools: dict[str, Pool] = {}
+        self._exporting: set[str] = set()
 
     async def __aenter__(self) -> Self:
         paths = self._settings.databases
@@ -79,7 +89,45 @@ class Databases:
             raise TooMuch(f"limit is at most {self.max_rows} rows; ask for the next ones with offset.")
         pool = self._pool(database)
         reply = await self._ask(pool, sql, _checked(params), limit, offset, report)
-        return self._rows(reply, offset)
+        return page_of(reply, offset, self._settings.max_bytes)
+
+    async def export(
+        self,
+        sql: str,
+        params: Params | None,
+        form: ExportFormat,
+        write: Write,
+        database: str | None = None,
+    ) -> Exported:
+        """All rows of a statement as text, in pieces as they come.
+
+        Args:
+            sql: One statement that reads.
+            params: Values for ?1 in order, or for :name by name.
+            form: csv (RFC 4180 with a header, NULL as nothing) or jsonl (an object a line). Integers keep all
+                digits, blobs are base64.
+            write: Takes each piece and the number of rows so far; the next piece waits for it.
+            database: Its name; the default one if None.
+
+        Raises:
+            Refusal: As for a query; what was written by then is not whole.
+        """
+        pool = self._pool(database)
+        if pool.name in self._exporting:  # it may take minutes: the other connections are for queries
+            raise TooMuch(
+                f"An export of the database {quote(pool.name)} runs already; try again when it is done."
+            )
+        self._exporting.add(pool.name)
+        try:
+            reply = await self._ask(pool, sql, _checked(params), way=form, write=write)
+        finally:
+            self._exporting.discard(pool.name)
+        return Exported(
+            columns=tuple(reply["columns"]),
+            row_count=reply["count"],
+            elapsed_ms=round(reply["seconds"] * 1000, 2),
+            notices=(REPLACED,) if reply["replaced"] else (),
+        )
 
     async def list_tables(self, database: str | None = None) -> Tables:
         pool = self._pool(database)
@@ -99,7 +147,7 @@ class Databases:
 
     async def explain(self, sql: str, params: Params | None = None, database: str | None = None) -> Plan:
         """How the statement would run; it is not run."""
-        reply = await self._ask(self._pool(database), sql, _checked(params), MOST_STEPS, explain=True)
+        reply = await self._ask(self._pool(database), sql, _checked(params), MOST_STEPS, way="explain")
         if reply["cut"]:
             raise TooMuch("The plan of this is too long to tell. Explain parts of it.")
         told = in_words(reply, sql)
@@ -163,20 +211,22 @@ class Databases:
         pool: Pool,
         sql: str,
         params: Params,
-        limit: int,
+        limit: int = 0,
         offset: int = 0,
         report: Report | None = None,
-        explain: bool = False,
+        way: Way = "page",
+        write: Write | None = None,
     ) -> dict[str, Any]:
-        most_bytes = MOST_PLAN_BYTES if explain else 0
+        most_bytes = MOST_PLAN_BYTES if way == "explain" else 0
+        seconds = self._settings.timeout if write is None else self._settings.export_timeout
         sql = sql.rstrip("; \t\r\n")  # the driver takes a second semicolon for a second statement
-        asking = pool.ask(sql, params, limit, offset, most_bytes=most_bytes, explain=explain)
+        asking = pool.ask(sql, params, limit, offset, seconds, most_bytes, way, write)
         reply = await (_reported(asking, report, self._settings.timeout) if report else asking)
         if "failed" in reply:
             known = await catalogue.names(pool) if reply["message"].startswith("no such") else {}
-            late = reply["late"] and not reply["denied"] and not explain
+            late = reply["late"] and not reply["denied"] and way != "explain"
             plan = await self._plan_of_the_late(pool, sql, params) if late else ""
-            raise refusal(reply, sql, self._settings.timeout, known, plan)
+            raise refusal(reply, sql, seconds, known, plan)
         if reply["columns"] is None:
             raise nothing_to_run()
         return reply
@@ -184,54 +234,10 @@ class Databases:
     async def _plan_of_the_late(self, pool: Pool, sql: str, params: Params) -> str:
         """What took the time, if that can be told quickly."""
         try:
-            reply = await pool.ask(
-                sql, params, MOST_STEPS, seconds=LATE_PLAN_SECONDS, most_bytes=MOST_PLAN_BYTES, explain=True
-            )
+            reply = await pool.ask(sql, params, MOST_STEPS, 0, LATE_PLAN_SECONDS, MOST_PLAN_BYTES, "explain")
         except Refusal:
             return ""
         return "" if "failed" in reply or reply["columns"] is None else why_slow(in_words(reply, sql))
-
-    def _rows(self, reply: dict[str, Any], offset: int) -> Rows:
-        rows = reply["rows"]
-        cut_at_bytes = reply["cut"] == "bytes"
-        most = self._settings.max_bytes
-        # Marshalled they fitted; a control character is six times as long in JSON, most else about as long.
-        if reply["size"] * 6 > most and len(to_json(rows)) > most:
-            rows, cut_at_bytes = self._fitting(rows), True
-        if cut_at_bytes and not rows:
-            raise TooMuch(
-                f"One row alone is over the {most:,} bytes a result may hold. "
-                "Select fewer columns, or parts of them with substr()."
-            )
-        notices = []
-        if cut_at_bytes:
-            notices.append(f"Cut at {most:,} bytes; ask for the rest with next_offset.")
-        if reply["long_integers"]:
-            columns = ", ".join(map(quote, reply["long_integers"]))
-            notices.append(f"Integers beyond 2^53 are given as text, in {columns}.")
-        if reply["has_blobs"]:
-            notices.append("Blobs are given as size and first bytes; base64(column) gives one whole.")
-        if reply.get("replaced"):
-            notices.append("Some text is not UTF-8: what could not be read is shown as �.")
-        truncated = bool(reply["cut"]) or cut_at_bytes
-        return Rows.model_construct(
-            columns=tuple(reply["columns"]),
-            types=tuple(reply["types"]),
-            rows=rows,
-            row_count=len(rows),
-            truncated=truncated,
-            next_offset=offset + len(rows) if truncated else None,
-            elapsed_ms=round(reply["seconds"] * 1000, 2),
-            notices=tuple(notices),
-        )
-
-    def _fitting(self, rows: list[Any]) -> list[Any]:
-        room = self._settings.max_bytes
-        for index, row in enumerate(rows):
-            room -= len(to_json(row)) + 1
-            if room < 0:
-                return rows[:index]
-        return rows
 
 
 def _checked(params: Params | None) -> Params:

@@ -5,14 +5,15 @@ import sqlite3
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from backends import Provider
-from backends.sql.worker import Killed, Overstayed, Worker
+from backends.sql.worker import Killed, Overstayed, Worker, Write
 from config import SqlSettings
 from errors import TooMuch, Unavailable, quote
 
 Params = Sequence[Any] | Mapping[str, Any]
+Way = Literal["page", "explain", "csv", "jsonl"]
 
 _IMMUTABLE = (
     "Its directory cannot be written, so it is open as immutable: changes made elsewhere show once the file "
@@ -63,9 +64,20 @@ class Pool:
         offset: int = 0,
         seconds: float = 0,
         most_bytes: int = 0,
-        explain: bool = False,
+        way: Way = "page",
+        write: Write | None = None,
     ) -> dict[str, Any]:
-        """Run one statement in a child, or explain it: its reply, or `failed` with what went wrong there.
+        """Run one statement in a child: its reply, or `failed` with what went wrong there.
+
+        Args:
+            sql: The statement.
+            params: Its values.
+            limit: Most rows of a page.
+            offset: Rows before a page.
+            seconds: Time it has; the setting's if 0.
+            most_bytes: Of a page; the setting's if 0.
+            way: What to do with it: a page of rows, its plan, or all rows as text.
+            write: Takes the text.
 
         Raises:
             Unavailable: The database cannot be read now.
@@ -79,7 +91,7 @@ class Pool:
             "offset": offset,
             "seconds": seconds or timeout,
             "bytes": most_bytes or self._settings.max_bytes,
-            "explain": explain,
+            "way": way,
         }
         try:
             async with asyncio.timeout(timeout):
@@ -90,14 +102,14 @@ class Pool:
                 "try again in a moment."
             ) from error
         try:
-            return await self._run(await self._worker(), ask)
+            return await self._run(await self._worker(), ask, write)
         finally:
             self._free.release()
 
-    async def _run(self, worker: Worker, ask: dict[str, Any]) -> dict[str, Any]:
+    async def _run(self, worker: Worker, ask: dict[str, Any], write: Write | None) -> dict[str, Any]:
         reply: dict[str, Any] = {}
         try:
-            reply = await worker.ask(ask)
+            reply = await worker.ask(ask, write)
         except Overstayed:
             return _ended(late=True)
         except Killed:

@@ -1,11 +1,16 @@
 """What the sql tools give back."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic_core import to_json
 
 from backends import Result
 from backends.sql.rows import Row
+from errors import TooMuch, quote
+
+ExportFormat = Literal["csv", "jsonl"]
+REPLACED = "Some text is not UTF-8: what could not be read is shown as �."
 
 
 class Rows(Result):
@@ -39,6 +44,62 @@ class Rows(Result):
 
     def json_text(self) -> str:
         return to_json(self.structured()).decode()
+
+
+def page_of(reply: Mapping[str, Any], offset: int, most_bytes: int) -> Rows:
+    """A child's page of rows as a result, under its bytes as JSON.
+
+    Raises:
+        TooMuch: One row alone is over them.
+    """
+    rows = reply["rows"]
+    cut_at_bytes = reply["cut"] == "bytes"
+    # Marshalled they fitted; a control character is six times as long in JSON, most else about as long.
+    if reply["size"] * 6 > most_bytes and len(to_json(rows)) > most_bytes:
+        rows, cut_at_bytes = _fitting(rows, most_bytes), True
+    if cut_at_bytes and not rows:
+        raise TooMuch(
+            f"One row alone is over the {most_bytes:,} bytes a result may hold. "
+            "Select fewer columns, or parts of them with substr()."
+        )
+    notices = []
+    if cut_at_bytes:
+        notices.append(f"Cut at {most_bytes:,} bytes; ask for the rest with next_offset.")
+    if reply["long_integers"]:
+        columns = ", ".join(map(quote, reply["long_integers"]))
+        notices.append(f"Integers beyond 2^53 are given as text, in {columns}.")
+    if reply["has_blobs"]:
+        notices.append("Blobs are given as size and first bytes; base64(column) gives one whole.")
+    if reply.get("replaced"):
+        notices.append(REPLACED)
+    truncated = bool(reply["cut"]) or cut_at_bytes
+    return Rows.model_construct(
+        columns=tuple(reply["columns"]),
+        types=tuple(reply["types"]),
+        rows=rows,
+        row_count=len(rows),
+        truncated=truncated,
+        next_offset=offset + len(rows) if truncated else None,
+        elapsed_ms=round(reply["seconds"] * 1000, 2),
+        notices=tuple(notices),
+    )
+
+
+def _fitting(rows: list[Row], room: int) -> list[Row]:
+    for index, row in enumerate(rows):
+        room -= len(to_json(row)) + 1
+        if room < 0:
+            return rows[:index]
+    return rows
+
+
+class Exported(Result):
+    """All rows of a statement, written elsewhere."""
+
+    columns: tuple[str, ...]
+    row_count: int
+    elapsed_ms: float
+    notices: tuple[str, ...] = ()
 
 
 class TableEntry(Result):

@@ -44,11 +44,7 @@ def _replaced(text: bytes) -> str:
 
 
 def _read(connection: ReadOnlyConnection, ask: dict[str, Any]) -> dict[str, Any]:
-    if '"' in ask["sql"]:
-        from backends.sql import identifiers  # its regular expression would cost every start of a child 10 ms
-
-        identifiers.check(connection, ask["sql"], ask["params"])
-        connection.denied = None
+    check_names(connection, ask)
     cursor = connection.execute(ask["sql"], ask["params"])
     try:
         if cursor.description is None:
@@ -61,14 +57,24 @@ def _read(connection: ReadOnlyConnection, ask: dict[str, Any]) -> dict[str, Any]
         cursor.close()  # ends the read transaction: a writer need not wait for our next statement
 
 
-def _in_time(connection: ReadOnlyConnection) -> None:
+def check_names(connection: ReadOnlyConnection, ask: dict[str, Any]) -> None:
+    """Refuse a name in double quotes that SQLite would read as text."""
+    if '"' in ask["sql"]:
+        from backends.sql import identifiers  # its regular expression would cost every start of a child 10 ms
+
+        identifiers.check(connection, ask["sql"], ask["params"])
+        connection.denied = None
+
+
+def in_time(connection: ReadOnlyConnection) -> None:
+    """Raise what SQLite raises when a statement has had its time."""
     if time.monotonic() > connection.deadline:
         raise sqlite3.OperationalError("interrupted")
 
 
 def _skip(connection: ReadOnlyConnection, cursor: sqlite3.Cursor, offset: int) -> None:
     while offset > 0:
-        _in_time(connection)
+        in_time(connection)
         skipped = len(cursor.fetchmany(min(offset, MOST_AT_ONCE)))
         if not skipped:
             return
@@ -90,7 +96,7 @@ class _Page:
     def fill(self, connection: ReadOnlyConnection, cursor: sqlite3.Cursor) -> None:
         at_once = 1  # grows with what the rows turn out to weigh: 128 rows of 16 MB are two gigabytes
         while not self.cut:
-            _in_time(connection)
+            in_time(connection)
             rows = cursor.fetchmany(at_once)
             if not rows:
                 return

@@ -5,6 +5,7 @@ import contextlib
 import marshal
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,6 +23,8 @@ from backends.sql.child import serve
 serve(*sys.argv[2:])
 """
 _APPLICATION = str(Path(__file__).resolve().parents[2])
+
+Write = Callable[[bytes, int], Awaitable[None]]
 
 
 class Overstayed(Exception):
@@ -57,19 +60,28 @@ class Worker:
         """The child's first words: whether the database is open."""
         return await self._exchange(None, START_SECONDS)
 
-    async def ask(self, ask: dict[str, Any]) -> dict[str, Any]:
-        """Run one statement. If anything but a reply ends the wait, the child is to be killed."""
-        reply = await self._exchange(ask, ask["seconds"] + GRACE_SECONDS)
+    async def ask(self, ask: dict[str, Any], write: Write | None = None) -> dict[str, Any]:
+        """Run one statement. If anything but a reply ends the wait, the child is to be killed.
+
+        Args:
+            ask: The statement and its bounds.
+            write: Takes each piece of an export, before the next is read.
+        """
+        reply = await self._exchange(ask, ask["seconds"] + GRACE_SECONDS, write)
         pieces = reply.pop("pieces", ())
         reply["rows"] = [row for piece in pieces for row in marshal.loads(piece)]  # noqa: S302 - our own child's
         return reply
 
-    async def _exchange(self, ask: dict[str, Any] | None, seconds: float) -> dict[str, Any]:
+    async def _exchange(
+        self, ask: dict[str, Any] | None, seconds: float, write: Write | None = None
+    ) -> dict[str, Any]:
         try:
             async with asyncio.timeout(seconds):
                 if ask is not None:
                     self._send(marshal.dumps(ask))
-                return await self._receive()
+                while "piece" in (reply := await self._receive()) and write:
+                    await write(reply["piece"], reply["rows"])
+                return reply
         except TimeoutError as error:
             raise Overstayed from error
         except (asyncio.IncompleteReadError, ConnectionError) as error:
