@@ -146,6 +146,7 @@ HIDDEN = (
     ".env*", "!.env.example", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "id_rsa*",
     "id_dsa*", "id_ecdsa*", "id_ed25519*", ".git/", ".hg/", ".svn/", ".ssh/", ".gnupg/", ".aws/", ".azure/",
     ".kube/", ".docker/", ".netrc", "_netrc", ".npmrc", ".pypirc", ".pgpass", ".git-credentials", ".htpasswd",
+    ".almanac-*.part",
 )
 # fmt: on
 
@@ -165,6 +166,12 @@ class FilesSettings(Section):
         5_000_000, ge=1_000, le=100_000_000, description="Most bytes one call may return, media included."
     )
     timeout: Seconds = Field(10, description="Seconds one list, find or search may take.")
+    write: bool = Field(
+        False, description="Whether new files may be written; tools that write are absent otherwise."
+    )
+    max_written: int = Field(
+        1_000_000_000, ge=1_000, description="Most bytes written until the server is restarted."
+    )
 
 
 class Settings(Section):

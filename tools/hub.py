@@ -1,16 +1,38 @@
 """Tools that span the domains, registered on the root."""
 
+import time
 from collections.abc import Mapping
-from typing import Protocol
+from pathlib import PurePosixPath
+from typing import Annotated, Protocol
 
-from fastmcp import FastMCP
+from fastmcp import Context, FastMCP
+from pydantic import Field
 
 from backends import Health, Result
-from tools import READS_HERE
+from backends.files import Sandbox
+from backends.sql import Databases
+from backends.sql.results import ExportFormat
+from errors import Unknown, quote
+from tools import MAKES_HERE, READS_HERE, warn
+from tools.sql import Database, Params, Sql
+
+REPORT_SECONDS = 1.0
+FORMATS: dict[str, ExportFormat] = {".csv": "csv", ".jsonl": "jsonl"}
 
 
 class HasHealth(Protocol):
     async def health(self, probe: bool = False) -> Health: ...
+
+
+class ExportedFile(Result):
+    """A file of the sandbox that holds all rows of a query."""
+
+    path: str
+    columns: tuple[str, ...]
+    row_count: int
+    size: int
+    elapsed_ms: float
+    notices: tuple[str, ...] = ()
 
 
 class Status(Result):
@@ -32,3 +54,43 @@ def register(server: FastMCP, version: str, backends: Mapping[str, HasHealth]) -
     async def status() -> Status:
         """Whether each domain is ready, or why not, with its providers and their state."""
         return await status_of(version, backends)
+
+    databases, sandbox = backends.get("sql"), backends.get("files")
+    if isinstance(databases, Databases) and isinstance(sandbox, Sandbox) and sandbox.writes:
+        _register_export(server, databases, sandbox)
+
+
+def _register_export(server: FastMCP, databases: Databases, sandbox: Sandbox) -> None:
+    @server.tool(title="Export query", tags={"hub", "sql", "files", "write", "local"}, annotations=MAKES_HERE)
+    async def sql_export(
+        sql: Sql,
+        save_as: Annotated[
+            str, Field(description="New file of the sandbox: .csv, or .jsonl for JSON Lines.")
+        ],
+        ctx: Context,
+        params: Params = None,
+        database: Database = None,
+    ) -> ExportedFile:
+        """All rows of a read-only query, however many, in a new file.
+
+        Integers keep all digits, blobs are base64.
+        """
+        form = FORMATS.get(PurePosixPath(save_as).suffix.lower())
+        if form is None:
+            raise Unknown(
+                f"save_as is {quote(save_as)}; its name has to end in .csv or .jsonl, which says the format."
+            )
+        size, reported = 0, time.monotonic()
+        async with sandbox.new_file(save_as) as file:
+
+            async def write(piece: bytes, rows: int) -> None:
+                nonlocal size, reported
+                await file.write(piece)
+                size += len(piece)
+                if time.monotonic() - reported > REPORT_SECONDS:
+                    reported = time.monotonic()
+                    await ctx.report_progress(rows, message=f"{rows:,} rows, {size:,} bytes")
+
+            exported = await databases.export(sql, params, form, write, database)
+        await warn(ctx, exported.notices)
+        return ExportedFile(path=save_as, size=size, **dict(exported))

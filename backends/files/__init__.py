@@ -6,8 +6,11 @@ threads, and a cancelled call stops its thread.
 
 import errno
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Self, TypeVar
+
+import anyio.to_thread
 
 from backends import Health
 from backends.files import beneath, json_values, patterns, reading, searching, tree
@@ -20,8 +23,9 @@ from backends.files.sandbox import Root
 from backends.files.searching import Matches, Query
 from backends.files.tree import Found, Listing
 from backends.files.work import Report, Work, Workers
+from backends.files.writing import NewFile, Quota
 from config import FilesSettings
-from errors import Refusal, Unavailable
+from errors import Forbidden, Refusal, Unavailable
 
 T = TypeVar("T")
 
@@ -29,7 +33,7 @@ _COMPLETED = 1_000  # paths offered for one that is being typed
 
 
 class Sandbox:
-    """The served directory, read-only.
+    """The served directory.
 
     Args:
         settings: Where it is, what is hidden, how much one call may take.
@@ -48,6 +52,7 @@ class Sandbox:
         self._beneath: beneath.Beneath | None = None
         self._root: Root | None = None
         self._trouble = "It has not been opened."
+        self._quota = Quota(settings.max_written)
 
     async def __aenter__(self) -> Self:
         self._workers = Workers(self._clock)
@@ -69,6 +74,11 @@ class Sandbox:
             reason = reasons.get(error.errno or 0, "cannot be read")
             self._trouble = f"The directory that ALMANAC_FILES_ROOT names {reason}."
 
+    @property
+    def writes(self) -> bool:
+        """Whether anything may be written at all."""
+        return self._settings.write
+
     def _opened(self) -> Root | None:
         """The root; what was missing at the start may have been mounted since."""
         if self._workers and not self._beneath:
@@ -85,9 +95,7 @@ class Sandbox:
     ) -> T:
         root, workers = self._opened(), self._workers
         if root is None or workers is None:
-            raise Unavailable(
-                "The sandbox cannot be opened. `status` says what is wrong; other tools still work."
-            )
+            raise _unavailable()
         return await workers.run(
             lambda work: do(root, work), self._settings.timeout, long=long, report=report
         )
@@ -151,6 +159,26 @@ class Sandbox:
             lambda root, work: searching.search(root, work, query, path, glob), long=True, report=report
         )
 
+    @asynccontextmanager
+    async def new_file(self, path: str) -> AsyncIterator[NewFile]:
+        """A file to be written: it appears when the block ends well, whole, and else not at all.
+
+        Raises:
+            Refusal: Writing is off, the path is taken or leads nowhere, or the disk does not take it.
+        """
+        if not self.writes:
+            raise Forbidden("This server writes no files.")
+        if (root := self._opened()) is None:
+            raise _unavailable()
+        file = NewFile(path, self._quota)
+        # These threads are waited for even when the call is cancelled: nothing may be made after end().
+        try:
+            await anyio.to_thread.run_sync(file.begin, root)
+            yield file
+            await anyio.to_thread.run_sync(file.finish)
+        finally:
+            file.end()
+
     async def info(self, path: str) -> Info:
         """What is known of one file or directory."""
         seconds = self._settings.timeout
@@ -165,12 +193,13 @@ class Sandbox:
                 await self.list_directory(".", 1, 1, None)
             except Refusal as error:
                 return Health(state="unavailable", summary=str(error), mend="Let the server's user read it.")
-        name = root.beneath.name
+        name, mode = root.beneath.name, "New files may be written" if self.writes else "Read-only"
         summary = {
-            "openat2": "Read-only; the kernel opens every path beneath one held directory (openat2).",
-            "walk": "Read-only; every path is opened beneath one held directory, name by name; no links.",
-            "names": "Read-only; paths are checked, then opened: no guarantee against a rename between.",
+            "openat2": "; the kernel opens every path beneath one held directory (openat2).",
+            "walk": "; every path is opened beneath one held directory, name by name; no links.",
+            "names": "; paths are checked, then opened: no guarantee against a rename between.",
         }[name]
+        summary = mode + summary
         if not patterns.has_regex():
             return Health(
                 state="degraded",
@@ -197,3 +226,7 @@ class Sandbox:
             return await self._run(do)
         except Refusal:
             return []  # what is typed so far leads nowhere
+
+
+def _unavailable() -> Unavailable:
+    return Unavailable("The sandbox cannot be opened. `status` says what is wrong; other tools still work.")

@@ -58,6 +58,19 @@ class Root:
                 raise Unknown(f"{quote(path)} is a file, not a directory. files_read gives its text.")
             yield parts, opened
 
+    @contextmanager
+    def place(self, path: str) -> Iterator[tuple[Opened, str]]:
+        """The directory in which a new file would lie, and its name there."""
+        parts = screen(path)
+        if not parts or path.endswith(("/", "/.")):
+            raise Unknown(f"{quote(path)} names a directory. Give the new file's name as well.")
+        if self._deny.hides(parts):
+            raise _hidden(path)
+        with self.directory(written(parts[:-1])) as (_, above):
+            if self._deny.hides((*above.real, parts[-1])):
+                raise _hidden(path)
+            yield above, parts[-1]
+
     def visible(self, parts: Parts, opened: Opened) -> Iterator[os.DirEntry[str]]:
         """The entries of a directory that are not hidden; `parts` is how it was reached."""
         for entry in opened.entries():
