@@ -14,7 +14,7 @@ from fastmcp import Client
 from mcp.types import Prompt, Resource, ResourceTemplate, Tool
 from pydantic import SecretStr
 
-from config import HERE, Section, Settings, Variable, variables
+from config import HERE, FilesSettings, Section, Settings, Variable, variables
 from middleware.errors import takes_words
 from server import SUB_SERVERS, create_server
 
@@ -27,6 +27,12 @@ def _cell(text: str) -> str:
 
 def _domain(name: str) -> str:
     return next((domain for domain in SUB_SERVERS if name.startswith(f"{domain}_")), "hub")
+
+
+def _about(tool: Tool) -> str:
+    about = _cell((tool.description or "").split("Args:")[0])
+    reads = tool.annotations is None or tool.annotations.read_only_hint
+    return about if reads else f"{about} Only there with `ALMANAC_FILES_WRITE=true`."
 
 
 def _parameters(tool: Tool) -> str:
@@ -53,7 +59,7 @@ def tools_page(
         for tool in (t for t in tools if _domain(t.name) == domain):
             page += [
                 f"### {tool.name}\n",
-                f"{_cell((tool.description or '').split('Args:')[0])}\n",
+                f"{_about(tool)}\n",
                 _parameters(tool),
             ]
             gives = ", ".join(f"`{name}`" for name in (tool.output_schema or {}).get("properties", {}))
@@ -134,13 +140,14 @@ def readme(text: str, tools: list[Tool]) -> str:
     if not (start and end):
         raise ValueError("README.md has lost its <!-- tools --> markers")
     rows = ["| tool | what it gives |", "|---|---|"]
-    rows += [f"| `{t.name}` | {_cell((t.description or '').split('Args:')[0])} |" for t in tools]
+    rows += [f"| `{tool.name}` | {_about(tool)} |" for tool in tools]
     return before + start + "\n" + "\n".join(rows) + "\n" + end + after
 
 
 async def pages() -> dict[Path, str]:
     """Every generated file and what it should hold."""
-    async with Client(create_server(Settings())) as client:
+    with_all = Settings(files=FilesSettings(write=True))
+    async with Client(create_server(with_all)) as client:
         tools = await client.list_tools()
         return {
             HERE / "docs/tools.md": tools_page(
