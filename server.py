@@ -15,6 +15,8 @@ if __name__ == "__main__":
 os.environ.setdefault("FASTMCP_ENV_FILE", os.devnull)
 # Its own log handler prints every local variable of a traceback, callers' arguments among them; see logs.py.
 os.environ.setdefault("FASTMCP_LOG_ENABLED", "false")
+# Spans that nobody collects are 4% of a call; who collects them says so.
+os.environ.setdefault("FASTMCP_TELEMETRY_MODE", "off")
 
 import argparse
 import contextlib
@@ -27,6 +29,7 @@ from fastmcp import FastMCP
 
 import commands
 import logs
+import pipes
 import prompts.files
 import prompts.hub
 import prompts.sql
@@ -42,6 +45,7 @@ import tools.hub
 import tools.sql
 import tools.translate
 import tools.weather
+import transport
 import web.health
 from backends.files import Sandbox
 from backends.sql import Databases
@@ -171,8 +175,7 @@ def main() -> None:
 async def _serve(settings: Settings) -> None:
     root = create_server(settings)
     if settings.transport == "stdio":
-        wire.end_on_signals()
-        await root.run_async("stdio", show_banner=False)
+        await transport.serve_stdio(root)
         return
     await root.run_async(
         "http",

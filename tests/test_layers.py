@@ -27,6 +27,8 @@ MAY_IMPORT = {
     "config": set[str](),
     "logs": set[str](),
     "wire": set[str](),
+    "pipes": {"wire"},
+    "transport": {"wire"},
 }
 
 
