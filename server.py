@@ -29,7 +29,6 @@ from fastmcp import FastMCP
 
 import commands
 import logs
-import pipes
 import prompts.files
 import prompts.hub
 import prompts.sql

@@ -27,7 +27,6 @@ MAY_IMPORT = {
     "config": set[str](),
     "logs": set[str](),
     "wire": set[str](),
-    "pipes": {"wire"},
     "transport": {"wire"},
 }
 
