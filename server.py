@@ -17,6 +17,8 @@ os.environ.setdefault("FASTMCP_ENV_FILE", os.devnull)
 os.environ.setdefault("FASTMCP_LOG_ENABLED", "false")
 # Spans that nobody collects are 4% of a call; who collects them says so.
 os.environ.setdefault("FASTMCP_TELEMETRY_MODE", "off")
+# 100 ms of the start go into checks of the types that FastMCP's own calls have.
+os.environ.setdefault("PY_KEY_VALUE_DISABLE_BEARTYPE", "1")
 
 import argparse
 import contextlib
@@ -54,6 +56,7 @@ from completions import complete_with
 from config import Settings
 from environment import ConfigurationError, load
 from middleware.errors import Errors
+from tuning import FixedServer
 
 VERSION = "0.1.0"
 INSTRUCTIONS = """\
@@ -89,7 +92,7 @@ def create_server(settings: Settings, given: Mapping[str, Any] | None = None) ->
         settings: What to serve and how.
         given: Backends by domain to use instead of building them from `settings`.
     """
-    root = FastMCP(
+    root = FixedServer(
         "almanac",
         INSTRUCTIONS.format(domains=", ".join(SUB_SERVERS[domain].about for domain in settings.servers)),
         version=VERSION,
@@ -104,7 +107,7 @@ def create_server(settings: Settings, given: Mapping[str, Any] | None = None) ->
         if domain in settings.servers
     }
     for domain, backend in backends.items():
-        server = FastMCP(
+        server = FixedServer(
             domain,
             version=VERSION,
             lifespan=_lifetime(backend),

@@ -45,8 +45,13 @@ async def serve_stdio(root: FastMCP) -> None:
 def _are_pipes() -> bool:
     if sys.platform == "win32":
         return False
-    modes = (os.fstat(descriptor).st_mode for descriptor in (0, sys.stdout.buffer.fileno()))
-    return all(stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) for mode in modes)
+    told = os.fstat(2)
+    ends = (os.fstat(0), os.fstat(sys.stdout.buffer.fileno()))
+    # What the loop uses becomes non-blocking: log lines to the same pipe would fail when it is full.
+    return all(
+        (stat.S_ISFIFO(end.st_mode) or stat.S_ISSOCK(end.st_mode)) and not os.path.samestat(end, told)
+        for end in ends
+    )
 
 
 class _Messages:

@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "logs": set[str](),
     "wire": set[str](),
     "transport": {"wire"},
+    "tuning": set[str](),
 }
 
 
