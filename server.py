@@ -41,6 +41,7 @@ import resources.hub
 import resources.sql
 import resources.translate
 import resources.weather
+import tools.aside
 import tools.files
 import tools.hub
 import tools.sql
@@ -122,6 +123,7 @@ def create_server(settings: Settings, given: Mapping[str, Any] | None = None) ->
     resources.hub.register(root, VERSION, backends, settings)
     if {"weather", "sql", "translate"} <= backends.keys():  # whose tools it names
         prompts.hub.register(root)
+    tools.aside.watch(root)
     root.completion(complete_with(backends))
     web.health.register(root)
     if settings.include_tags:

@@ -11,6 +11,7 @@ from backends.sql import Databases
 from backends.sql.results import Plan, Rows, TableDetail, Tables
 from errors import quote
 from tools import READS_HERE, MaybeJson, may_be_left_out, warn
+from tools.aside import lay_aside
 
 TAGS = {"sql", "read", "local"}
 
@@ -74,7 +75,7 @@ def _encoded(rows: Rows) -> ToolResult:
     # The constructor would walk every row twice more; they are JSON values already, and encoded once here.
     return ToolResult.model_construct(
         content=[TextContent(type="text", text=rows.json_text())],
-        structured_content=rows.structured(),
+        structured_content=lay_aside(rows.structured(), "rows"),
         meta=None,
         is_error=False,
     )

@@ -1,0 +1,36 @@
+"""Rows that go past the walks between a tool and the wire arrive as if they had not."""
+
+import asyncio
+import json
+
+from tests.conftest import Connect
+from tools import aside
+
+NUMBERS = "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 3000) "
+
+
+async def test_many_rows_arrive_both_as_text_and_as_structured_content(client: Connect) -> None:
+    async with client(sql={"max_rows": 3000}) as c:
+        sql = f"{NUMBERS} SELECT i, i / 2.0, 'text ' || i, NULL FROM n"
+        result = await c.call_tool("sql_query", {"sql": sql, "limit": 3000})
+    assert result.structured_content["rows"] == [[i, i / 2, f"text {i}", None] for i in range(1, 3001)]
+    assert json.loads(result.content[0].text) == result.structured_content
+
+
+async def test_calls_at_the_same_time_keep_their_rows_apart(client: Connect) -> None:
+    async with client() as c:
+        calls = (c.call_tool("sql_query", {"sql": f"SELECT {number}"}) for number in range(20))
+        results = await asyncio.gather(*calls)
+    assert [result.structured_content["rows"] for result in results] == [[[n]] for n in range(20)]
+
+
+async def test_a_refusal_holds_no_rows(client: Connect) -> None:
+    async with client() as c:
+        result = await c.call_tool("sql_query", {"sql": "SELECT nothing"}, raise_on_error=False)
+    assert result.is_error
+    assert result.structured_content is None
+
+
+def test_where_nobody_puts_rows_back_none_are_laid_aside() -> None:
+    structured = {"rows": [(1,)], "notices": ()}
+    assert aside.lay_aside(structured, "rows") is structured
