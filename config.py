@@ -167,10 +167,13 @@ class FilesSettings(Section):
     )
     timeout: Seconds = Field(10, description="Seconds one list, find or search may take.")
     write: bool = Field(
-        False, description="Whether new files may be written; tools that write are absent otherwise."
+        False, description="Whether files may be written; the tools that write are absent otherwise."
     )
     max_written: int = Field(
-        1_000_000_000, ge=1_000, description="Most bytes written until the server is restarted."
+        1_000_000_000,
+        ge=1_000,
+        le=1_000_000_000_000,
+        description="Most bytes written until the server is restarted.",
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Self, TypeVar
 
+import anyio
 import anyio.to_thread
 
 from backends import Health
@@ -160,24 +161,28 @@ class Sandbox:
         )
 
     @asynccontextmanager
-    async def new_file(self, path: str) -> AsyncIterator[NewFile]:
+    async def new_file(self, path: str, overwrite: bool = False) -> AsyncIterator[NewFile]:
         """A file to be written: it appears when the block ends well, whole, and else not at all.
+
+        With `overwrite` it takes the place of a regular file that is there, and keeps that one's mode.
 
         Raises:
             Refusal: Writing is off, the path is taken or leads nowhere, or the disk does not take it.
         """
         if not self.writes:
-            raise Forbidden("This server writes no files.")
-        if (root := self._opened()) is None:
+            raise Forbidden("Writing is off on this server. Only its operator can switch it on.")
+        root, workers = self._opened(), self._workers
+        if root is None or workers is None:
             raise _unavailable()
-        file = NewFile(path, self._quota)
-        # These threads are waited for even when the call is cancelled: nothing may be made after end().
+        file = NewFile(path, overwrite, self._quota, workers.write)
         try:
-            await anyio.to_thread.run_sync(file.begin, root)
+            await workers.write(lambda: file.begin(root))
             yield file
-            await anyio.to_thread.run_sync(file.finish)
+            await workers.write(lambda: file.finish(root))
         finally:
-            file.end()
+            if not file.ended:  # not among the workers' threads, which take nothing new while they close
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(file.end)
 
     async def info(self, path: str) -> Info:
         """What is known of one file or directory."""

@@ -74,6 +74,7 @@ class Workers:
         # Long work has places of its own, so that a page is read at once while searches run.
         self._short, self._long = anyio.CapacityLimiter(8), anyio.CapacityLimiter(4)
         self._scans = anyio.CapacityLimiter(4)  # reads of what lies far down a file, or that count its lines
+        self._writes = anyio.CapacityLimiter(4)
         self._closing = threading.Event()
         self._idle = threading.Condition()
         self._busy = 0
@@ -91,10 +92,16 @@ class Workers:
             pass
         return await self._within(self._scans, do, Work(seconds, self._closing, report, self._clock))
 
-    async def _within(self, limiter: anyio.CapacityLimiter, do: Callable[[Work], T], work: Work) -> T:
+    async def write(self, do: Callable[[], None]) -> None:
+        """Do it in a thread and wait for its end even when cancelled: writing must not go on alone."""
+        await self._within(self._writes, lambda _: do(), Work(0, self._closing), leave=False)
+
+    async def _within(
+        self, limiter: anyio.CapacityLimiter, do: Callable[[Work], T], work: Work, leave: bool = True
+    ) -> T:
         try:
             return await anyio.to_thread.run_sync(
-                self._counted, do, work, abandon_on_cancel=True, limiter=limiter
+                self._counted, do, work, abandon_on_cancel=leave, limiter=limiter
             )
         except Stopped as error:
             raise Unavailable("The server is closing.") from error

@@ -73,7 +73,7 @@ async def test_a_new_file_holds_every_byte_and_is_not_seen_before_its_end(
 async def test_nothing_is_written_unless_that_is_switched_on(root: Path) -> None:
     async with Sandbox(FilesSettings(root=root)) as sandbox:
         assert not sandbox.writes
-        with pytest.raises(Forbidden, match="This server writes no files"):
+        with pytest.raises(Forbidden, match="Writing is off on this server"):
             await put(sandbox, "new", b"x")
     assert names(root) == ["docs"]
 
