@@ -1,21 +1,24 @@
 """New files in the sandbox: whole or not there, never outside, never over another."""
 
 import asyncio
+import errno
 import os
-import signal
+import stat
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from backends.files import Sandbox
+from backends.files import writing as new_files
 from backends.files.beneath import Mechanism
 from config import FilesSettings
-from errors import Forbidden, Refusal, TooMuch, Unknown
+from errors import Forbidden, Refusal, TooMuch, Unavailable, Unknown
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,16 +50,52 @@ def names(place: Path) -> list[str]:
     return sorted(path.name for path in place.iterdir())
 
 
-async def put(sandbox: Sandbox, path: str, *pieces: bytes) -> None:
-    async with sandbox.new_file(path) as file:
+def nothing() -> None: ...
+
+
+def trip() -> None:
+    raise ZeroDivisionError
+
+
+async def put(
+    sandbox: Sandbox,
+    path: str,
+    *pieces: bytes,
+    overwrite: bool = False,
+    meanwhile: Callable[[], object] = nothing,
+) -> None:
+    async with sandbox.new_file(path, overwrite) as file:
         for piece in pieces:
             await file.write(piece)
+        meanwhile()
+
+
+@contextmanager
+def killed_while_it_runs(root: Path, body: str) -> Iterator[None]:
+    """A server's process with a sandbox: runs until it says so, then until the block ends, then no more."""
+    script = f"""
+import asyncio, sys
+sys.path.insert(0, {str(ROOT)!r})
+from backends.files import Sandbox
+from config import FilesSettings
+async def main():
+    async with Sandbox(FilesSettings(root={str(root)!r}, write=True)) as sandbox:
+        {body.strip()}
+asyncio.run(main())
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            assert server.stdout.readline() == "going\n"
+            yield
+        finally:
+            server.kill()
 
 
 async def test_a_new_file_holds_every_byte_and_is_not_seen_before_its_end(
     writing: Callable[..., Sandbox], root: Path
 ) -> None:
-    pieces = [os.urandom(300_000), b"", os.urandom(1)]
+    pieces = [os.urandom(size) for size in (700_000, 0, 600_000, 3_000_000, 1)]
     async with writing() as sandbox:
         async with sandbox.new_file("docs/new.bin") as file:
             for piece in pieces:
@@ -64,7 +103,7 @@ async def test_a_new_file_holds_every_byte_and_is_not_seen_before_its_end(
             assert not (root / "docs" / "new.bin").exists()
             assert (await sandbox.list_directory("docs", 1, 10, None)).entries == ()
             assert (await sandbox.find("*", ".", 10)).paths == ("docs/",)
-        assert (await sandbox.info("docs/new.bin")).size == 300_001
+        assert (await sandbox.info("docs/new.bin")).size == 4_300_001
     assert names(root / "docs") == ["new.bin"]
     assert (root / "docs" / "new.bin").read_bytes() == b"".join(pieces)
     assert (root / "docs" / "new.bin").stat().st_mode & 0o111 == 0
@@ -79,21 +118,20 @@ async def test_nothing_is_written_unless_that_is_switched_on(root: Path) -> None
 
 
 async def test_what_fails_or_is_cancelled_leaves_nothing(writing: Callable[..., Sandbox], root: Path) -> None:
-    async def fail(sandbox: Sandbox) -> None:
-        async with sandbox.new_file("new") as file:
-            await file.write(b"half")
-            raise ZeroDivisionError
-
     async def stuck(sandbox: Sandbox) -> None:
         async with sandbox.new_file("new") as file:
             await file.write(b"half")
             await asyncio.sleep(60)
 
     async with writing() as sandbox:
+        await put(sandbox, "file", b"mine")
         handles = len(names(Path("/proc/self/fd")))
-        for _ in range(50):
+        for number in range(70):
+            await put(sandbox, f"docs/{number}", b"whole")
             with pytest.raises(ZeroDivisionError):
-                await fail(sandbox)
+                await put(sandbox, "new", b"half", meanwhile=trip)
+            with pytest.raises(Forbidden):
+                await put(sandbox, "file", b"x")
         for delay in (0.0, 0.001, 0.01, 0.05):
             task = asyncio.create_task(stuck(sandbox))
             await asyncio.sleep(delay)
@@ -101,7 +139,8 @@ async def test_what_fails_or_is_cancelled_leaves_nothing(writing: Callable[..., 
             with pytest.raises(asyncio.CancelledError):
                 await task
         assert len(names(Path("/proc/self/fd"))) == handles
-    assert names(root) == ["docs"]
+    assert names(root) == ["docs", "file"]
+    assert len(names(root / "docs")) == 70
 
 
 @pytest.mark.parametrize(
@@ -209,24 +248,198 @@ async def test_the_bytes_written_have_an_end(writing: Callable[..., Sandbox], ro
     assert names(root) == ["docs", "one", "three"]
 
 
-def test_a_server_killed_in_the_middle_leaves_no_half_file_at_the_name(root: Path) -> None:
-    script = f"""
-import asyncio, sys
-sys.path.insert(0, {str(ROOT)!r})
-from backends.files import Sandbox
-from config import FilesSettings
-async def main():
-    async with Sandbox(FilesSettings(root={str(root)!r}, write=True)) as sandbox:
-        async with sandbox.new_file("new") as file:
-            await file.write(b"half")
-            print("half", flush=True)
+def test_a_server_killed_in_the_middle_leaves_what_was_there_and_at_most_a_hidden_name(root: Path) -> None:
+    (root / "old").write_text("old")
+    with killed_while_it_runs(
+        root,
+        """
+        async with sandbox.new_file("old", overwrite=True) as one, sandbox.new_file("new") as two:
+            await one.write(b"half" * 500_000)
+            await two.write(b"half" * 500_000)
+            print("going", flush=True)
             await asyncio.sleep(60)
-asyncio.run(main())
-"""
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        assert server.stdout.readline() == "half\n"
-        server.send_signal(signal.SIGKILL)
-    left = [name for name in names(root) if name != "docs"]
-    assert "new" not in left
-    assert all(name.startswith(".almanac-") and name.endswith(".part") for name in left)
+""",
+    ):
+        pass
+    left = [path for path in root.iterdir() if path.name not in ("docs", "old")]
+    assert [path.stat().st_size for path in left] == [2_000_000, 2_000_000]
+    assert all(path.name.startswith(".almanac-") and path.name.endswith(".part") for path in left)
+    assert (root / "old").read_text() == "old"
+
+
+def test_a_server_killed_among_many_replacements_tears_no_file(root: Path) -> None:
+    (root / "one").write_bytes(b"\0" * 10_000)
+
+    def look() -> None:
+        seen = (root / "one").read_bytes()
+        assert len(seen) == 10_000
+        assert len(set(seen)) == 1
+
+    with killed_while_it_runs(
+        root,
+        """
+        for number in range(1_000_000):
+            async with sandbox.new_file("one", overwrite=True) as file:
+                await file.write(bytes([number % 256]) * 10_000)
+            if number == 20:
+                print("going", flush=True)
+""",
+    ):
+        for _ in range(500):
+            look()
+    look()
+
+
+async def test_a_file_is_replaced_when_that_is_asked_and_keeps_its_mode(
+    writing: Callable[..., Sandbox], root: Path
+) -> None:
+    (root / "file").write_text("old")
+    (root / "file").chmod(0o660)
+    (root / "second").hardlink_to(root / "file")
+    async with writing() as sandbox:
+        async with sandbox.new_file("file", overwrite=True) as file:
+            await file.write(b"new")
+            assert (root / "file").read_text() == "old"
+        await put(sandbox, "fresh", b"new", overwrite=True)
+        with pytest.raises(ZeroDivisionError):
+            await put(sandbox, "file", b"newer", overwrite=True, meanwhile=trip)
+    assert names(root) == ["docs", "file", "fresh", "second"]
+    assert (root / "file").read_text() == (root / "fresh").read_text() == "new"
+    assert stat.S_IMODE((root / "file").stat().st_mode) == 0o660
+    assert (root / "second").read_text() == "old"  # the old file's other name is no business of the new one
+
+
+async def test_only_a_regular_file_is_ever_replaced(writing: Callable[..., Sandbox], root: Path) -> None:
+    outside = root.parent / "outside"
+    (root / "inside").write_text("mine")
+    (root / "link").symlink_to(outside / "canary")
+    (root / "near").symlink_to("inside")
+    (root / "dangling").symlink_to(outside / "made")
+    (root / "sealed").write_text("mine")
+    (root / "sealed").chmod(0o444)
+    os.mkfifo(root / "pipe")
+    there = names(root)
+    async with writing() as sandbox:
+        for path in (
+            "docs",
+            "link",
+            "near",
+            "dangling",
+            "pipe",
+            "sealed",
+            ".env",
+            "link/x",
+            "../outside/canary",
+        ):
+            with pytest.raises(Forbidden):
+                await put(sandbox, path, b"x", overwrite=True)
+        # What takes the name only while the file is being written counts as well.
+        late, target = root / "late", outside / "canary"
+        with pytest.raises(Forbidden, match="no regular file"):
+            await put(sandbox, "late", overwrite=True, meanwhile=lambda: late.symlink_to(target))
+        later, made = root / "later", outside / "made"
+        with pytest.raises(Forbidden, match="there already"):
+            await put(sandbox, "later", meanwhile=lambda: later.symlink_to(made))
+    assert names(root) == sorted([*there, "late", "later"])
+    assert (root / "inside").read_text() == (root / "sealed").read_text() == "mine"
+    assert names(outside) == ["canary"]
+    assert (outside / "canary").read_text() == "untouched"
+
+
+@pytest.mark.parametrize("lost", ["a link", "another", "gone"])
+async def test_a_directory_that_is_another_by_the_end_gets_nothing(
+    writing: Callable[..., Sandbox], root: Path, lost: str
+) -> None:
+    outside = root.parent / "outside"
+
+    def lose() -> None:
+        (root / "docs").rename(root / "kept")
+        if lost == "a link":
+            (root / "docs").symlink_to(outside)
+        elif lost == "another":
+            (root / "docs").mkdir()
+
+    async with writing() as sandbox:
+        with pytest.raises(Refusal) as refused:
+            await put(sandbox, "docs/new", b"x" * 2_000_000, meanwhile=lose)
+    assert str(root.parent) not in str(refused.value)
+    assert names(outside) == ["canary"]
+    assert "new" not in names(root / "kept")
+
+
+@pytest.mark.parametrize("by", ["renameat2", "link"])
+async def test_a_name_taken_while_the_file_is_written_stays_with_who_took_it(
+    writing: Callable[..., Sandbox], root: Path, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    if by == "link":
+        monkeypatch.setattr(new_files, "_renameat2", lambda: None)
+    else:
+        monkeypatch.delattr(os, "link")
+
+    async def second(sandbox: Sandbox) -> None:
+        async with sandbox.new_file("new") as file:
+            await file.write(b"second")
+            await put(sandbox, "new", b"first")
+
+    async with writing() as sandbox:
+        with pytest.raises(
+            Forbidden, match=r"'new' is there already and is not replaced\. Pick another name"
+        ):
+            await second(sandbox)
+    assert names(root) == ["docs", "new"]
+    assert (root / "new").read_text() == "first"
+
+
+@pytest.mark.parametrize(
+    ("trouble", "kind", "words"),
+    [
+        (errno.ENOSPC, Unavailable, "There is no room left for 'new'"),
+        (errno.EROFS, Unavailable, "'new' lies on a disk that can only be read"),
+        (errno.EIO, Unavailable, "The system cannot write 'new' just now"),
+        (errno.EACCES, Forbidden, "does not let this server write 'new'"),
+    ],
+)
+@pytest.mark.parametrize("call", ["open", "write", "fsync", "close"])
+async def test_a_disk_that_does_not_take_it_is_told_in_words_and_nothing_is_kept(
+    root: Path, monkeypatch: pytest.MonkeyPatch, trouble: int, kind: type[Refusal], words: str, call: str
+) -> None:
+    true_call = getattr(os, call)
+
+    def fail(what: int | str, *given: object, **named: object) -> object:
+        name = what if isinstance(what, str) else str(Path(f"/proc/self/fd/{what}").readlink())
+        if not name.endswith(".part"):
+            return true_call(what, *given, **named)
+        if call == "close":
+            true_call(what)
+        raise OSError(trouble, "as the disk says it")
+
+    async with Sandbox(FilesSettings(root=root, write=True)) as sandbox:
+        await put(sandbox, "old", b"x")
+        handles = len(names(Path("/proc/self/fd")))
+        monkeypatch.setattr(os, call, fail)
+        with pytest.raises(kind, match=words):
+            await put(sandbox, "new", b"x")
+        with pytest.raises(kind):
+            await put(sandbox, "old", b"y", overwrite=True)
+        monkeypatch.undo()
+        assert len(names(Path("/proc/self/fd"))) == handles
+    assert names(root) == ["docs", "old"]
+    assert (root / "old").read_text() == "x"
+
+
+async def test_a_sandbox_closed_in_the_middle_of_a_file_leaves_nothing_of_it(
+    writing: Callable[..., Sandbox], root: Path
+) -> None:
+    handles = len(names(Path("/proc/self/fd")))
+    sandbox = writing()
+    await sandbox.__aenter__()
+
+    async def close_early() -> None:
+        async with sandbox.new_file("new") as file:
+            await file.write(b"x")
+            await sandbox.__aexit__()
+
+    with pytest.raises(Unavailable, match="The server is closing"):
+        await close_early()
+    assert names(root) == ["docs"]
+    assert len(names(Path("/proc/self/fd"))) == handles
