@@ -98,7 +98,7 @@ class NewFile:
         """Make it durable and give it its name, unless that is taken by now."""
         self._put()
         with self._turn:
-            if self.ended or self._handle is None:
+            if self._handle is None:  # ended
                 return
             with root.place(self._path) as (directory, _):
                 if not (self._lies and os.path.samestat(directory.status, self._lies)):
@@ -123,7 +123,7 @@ class NewFile:
 
     def _put(self) -> None:
         with self._turn:
-            if self.ended or self._handle is None:
+            if self._handle is None:  # ended
                 return
             data, self._collected = self._collected, bytearray()
             rest = memoryview(data)
