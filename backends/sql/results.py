@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from pydantic import PrivateAttr
 from pydantic_core import to_json
 
 from backends import Result
@@ -17,8 +18,10 @@ class Rows(Result):
     """One page of a query's rows; `types` has the types of the values on this page, a column each.
 
     Constructed without validation: the child made the rows fit for JSON, and nothing walks them again but
-    the encoders of the reply.
+    the encoders of the reply, one of them here, once, for the size and for the text.
     """
+
+    _encoded: bytes = PrivateAttr()
 
     columns: tuple[str, ...]
     types: tuple[str, ...]
@@ -43,7 +46,9 @@ class Rows(Result):
         }
 
     def json_text(self) -> str:
-        return to_json(self.structured()).decode()
+        """The same as JSON."""
+        head = to_json(self.structured() | {"rows": ()})
+        return head.replace(b'"rows":[]', b'"rows":' + self._encoded, 1).decode()
 
 
 def page_of(reply: Mapping[str, Any], offset: int, most_bytes: int) -> Rows:
@@ -52,11 +57,11 @@ def page_of(reply: Mapping[str, Any], offset: int, most_bytes: int) -> Rows:
     Raises:
         TooMuch: One row alone is over them.
     """
-    rows = reply["rows"]
+    rows, encoded = reply["rows"], to_json(reply["rows"])
     cut_at_bytes = reply["cut"] == "bytes"
-    # Marshalled they fitted; a control character is six times as long in JSON, most else about as long.
-    if reply["size"] * 6 > most_bytes and len(to_json(rows)) > most_bytes:
+    if len(encoded) > most_bytes:  # marshalled they fitted; a control character is six times as long in JSON
         rows, cut_at_bytes = _fitting(rows, most_bytes), True
+        encoded = to_json(rows)
     if cut_at_bytes and not rows:
         raise TooMuch(
             f"One row alone is over the {most_bytes:,} bytes a result may hold. "
@@ -73,7 +78,7 @@ def page_of(reply: Mapping[str, Any], offset: int, most_bytes: int) -> Rows:
     if reply.get("replaced"):
         notices.append(REPLACED)
     truncated = bool(reply["cut"]) or cut_at_bytes
-    return Rows.model_construct(
+    page = Rows.model_construct(
         columns=tuple(reply["columns"]),
         types=tuple(reply["types"]),
         rows=rows,
@@ -83,6 +88,8 @@ def page_of(reply: Mapping[str, Any], offset: int, most_bytes: int) -> Rows:
         elapsed_ms=round(reply["seconds"] * 1000, 2),
         notices=tuple(notices),
     )
+    page._encoded = encoded
+    return page
 
 
 def _fitting(rows: list[Row], room: int) -> list[Row]:
