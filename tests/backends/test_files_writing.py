@@ -454,7 +454,7 @@ async def test_a_sandbox_closed_in_the_middle_of_a_file_leaves_nothing_of_it(
 async def test_a_call_cancelled_while_its_thread_is_at_work_leaves_nothing(
     root: Path, monkeypatch: pytest.MonkeyPatch, call: str, by: str
 ) -> None:
-    at_work, go_on = threading.Event(), threading.Event()
+    at_work, go_on, sound = threading.Event(), threading.Event(), threading.Event()
     true_call = getattr(os, call, None)
 
     def wait(what: int | str, *given: object, **named: object) -> object:
@@ -462,6 +462,10 @@ async def test_a_call_cancelled_while_its_thread_is_at_work_leaves_nothing(
         if name.endswith(".part"):
             at_work.set()
             go_on.wait(5)
+            for handle in (what, named.get("dir_fd")):
+                if isinstance(handle, int):
+                    os.fstat(handle)  # still its own: a number that was let go may mean another file by now
+            sound.set()
         assert true_call
         return true_call(what, *given, **named)
 
@@ -489,6 +493,7 @@ async def test_a_call_cancelled_while_its_thread_is_at_work_leaves_nothing(
         await asyncio.sleep(0.02)
         go_on.set()
         await asyncio.wait([task])
+        assert sound.is_set() == bool(true_call)
         assert task.cancelled() == (by == "task")
         assert task.cancelled() or task.exception() is None
         monkeypatch.undo()
