@@ -95,6 +95,7 @@ GARBAGE: tuple[Any, ...] = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 async def test_garbage_arguments_are_refused_or_answered_never_a_failure(client: Connect) -> None:
     nowhere, apis = "http://127.0.0.1:9", ("open_meteo", "geocoding", "archive", "air_quality", "nws")

@@ -189,6 +189,7 @@ def memory() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+@pytest.mark.slow
 async def test_a_large_export_takes_no_more_memory_than_a_small_one(client: Connect, sandbox: Path) -> None:
     rows = partial(COUNTING.format, of="hex(zeroblob(500))")
     async with client(servers=["sql", "files"], files={"root": sandbox, "write": True}) as c:

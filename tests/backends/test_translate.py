@@ -337,6 +337,7 @@ async def test_a_batch_that_runs_out_of_time_keeps_what_it_has(world: World) -> 
     assert result.items[-1].error == "There was no time left for this text; send it again."
 
 
+@pytest.mark.slow
 async def test_a_hundred_texts_through_every_engine_are_each_their_own(world: World) -> None:
     texts = [f"Text number {n}" for n in range(100)]
     async with opened(world, timeout=20, max_chars=50_000) as translator:

@@ -183,6 +183,7 @@ def test_help_and_version_are_printed_where_a_person_looks(option: str) -> None:
     assert (done.returncode, done.stdout != b"") == (0, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "shown"),
     [(["inspect"], "almanac"), (["list"], "sql_query("), (["call", "status"], '"domains"')],
