@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from backends.sql.connection import ReadOnlyConnection
-from backends.sql.rows import read_page
+from backends.sql.rows import Send, read_page
 
 SPARE_CPU_SECONDS = 2  # over a statement's time: the parent kills before that, if it is still there
 
@@ -46,16 +46,16 @@ def answer(connection: ReadOnlyConnection, ask: dict[str, Any]) -> dict[str, Any
     """Run one statement: a page of rows, or what went wrong, as plain values for the parent to word."""
     connection.denied = None
     connection.deadline = time.monotonic() + ask["seconds"]
-    run = _way(ask)
+    run, send = _way(ask), functools.partial(_send, sys.stdout.buffer)
     try:
         try:
-            return run(connection, ask)
+            return run(connection, ask, send)
         except sqlite3.DatabaseError:
             if connection.denied is None:
                 raise
             connection.connect_virtual_tables()  # one that lost its connection is denied it as well
             connection.denied = None
-            return run(connection, ask)
+            return run(connection, ask, send)
     # Warning is the driver's for a second statement, ValueError and OverflowError for text and integers
     # that SQLite has no form for.
     except (sqlite3.Error, sqlite3.Warning, MemoryError, ValueError, OverflowError) as error:
@@ -65,7 +65,7 @@ def answer(connection: ReadOnlyConnection, ask: dict[str, Any]) -> dict[str, Any
         connection.deadline = float("inf")
 
 
-def _way(ask: dict[str, Any]) -> Callable[[ReadOnlyConnection, dict[str, Any]], dict[str, Any]]:
+def _way(ask: dict[str, Any]) -> Callable[[ReadOnlyConnection, dict[str, Any], Send], dict[str, Any]]:
     """How to answer. What is rarely asked for is imported then: each start of a child would pay for it."""
     if ask["way"] == "explain":
         from backends.sql.planning import explain
@@ -74,7 +74,7 @@ def _way(ask: dict[str, Any]) -> Callable[[ReadOnlyConnection, dict[str, Any]], 
     if ask["way"] != "page":
         from backends.sql.exporting import export
 
-        return functools.partial(export, send=functools.partial(_send, sys.stdout.buffer))
+        return export
     return read_page
 
 

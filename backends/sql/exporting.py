@@ -10,16 +10,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from backends.sql.connection import ReadOnlyConnection
-from backends.sql.rows import FETCH_BYTES, MOST_AT_ONCE, Row, check_names, in_time
+from backends.sql.rows import FETCH_BYTES, MOST_AT_ONCE, Row, Send, check_names, in_time
 
 PIECE_BYTES = 1_000_000
 
 Encode = Callable[[list[Row]], str]
-Send = Callable[[dict[str, Any]], None]
 
 
 def export(connection: ReadOnlyConnection, ask: dict[str, Any], send: Send) -> dict[str, Any]:
-    """Run a statement and send all of its rows as text, a piece at a time: {"piece", "rows"}."""
+    """Run a statement and send all of its rows as text, a piece at a time: {"more", "piece", "rows"}."""
     started, text = time.perf_counter(), _Text()
     connection.text_factory = text
     check_names(connection, ask)
@@ -34,9 +33,9 @@ def export(connection: ReadOnlyConnection, ask: dict[str, Any], send: Send) -> d
             piece.append(encode(found))
             rows += len(found)
             if sum(map(len, piece)) > PIECE_BYTES:
-                send({"piece": "".join(piece).encode(), "rows": rows})
+                send({"more": True, "piece": "".join(piece).encode(), "rows": rows})
                 piece.clear()
-        send({"piece": "".join(piece).encode(), "rows": rows})
+        send({"more": True, "piece": "".join(piece).encode(), "rows": rows})
     finally:
         cursor.close()
     seconds = time.perf_counter() - started

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from backends.sql.connection import ReadOnlyConnection, quoted
-from backends.sql.rows import read_page
+from backends.sql.rows import Send, read_page
 
 MOST_TRIED = 24  # indexes; each costs a prepare, 0.1 ms for a plain statement
 MOST_COUNTED = 100_000  # rows of a table that has neither statistics nor a rowid
@@ -29,12 +29,12 @@ SELECT tables.name, columns.name FROM sqlite_schema AS tables, pragma_index_list
 pragma_index_info(indexes.name) AS columns WHERE tables.type = 'table' AND columns.seqno = 0"""
 
 
-def explain(connection: ReadOnlyConnection, ask: dict[str, Any]) -> dict[str, Any]:
+def explain(connection: ReadOnlyConnection, ask: dict[str, Any], send: Send) -> dict[str, Any]:
     """The plan of a statement as rows, and what it takes to put it into words."""
     connection.reads = set()
     connection.set_authorizer(connection.authorize)  # expires kept statements, so that it is asked anew
     try:
-        page = read_page(connection, ask | {"sql": EXPLAIN + ask["sql"]})
+        page = read_page(connection, ask | {"sql": EXPLAIN + ask["sql"]}, send)
         reads = sorted(connection.reads)
     finally:
         connection.reads = None

@@ -57,7 +57,7 @@ def page_of(reply: Mapping[str, Any], offset: int, most_bytes: int) -> Rows:
     Raises:
         TooMuch: One row alone is over them.
     """
-    rows, encoded = reply["rows"], to_json(reply["rows"])
+    rows, encoded = reply["rows"], reply["json"]
     cut_at_bytes = reply["cut"] == "bytes"
     if len(encoded) > most_bytes:  # marshalled they fitted; a control character is six times as long in JSON
         rows, cut_at_bytes = _fitting(rows, most_bytes), True

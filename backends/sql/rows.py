@@ -7,23 +7,28 @@ column of ordinary values (nearly every one) then needs no work at all.
 import marshal
 import sqlite3
 import time
+from collections.abc import Callable
 from math import isfinite
 from typing import Any
 
 from backends.sql.connection import ReadOnlyConnection
 
 Row = tuple[Any, ...]
+Send = Callable[[dict[str, Any]], None]
 
 EXACT_INTEGER = 2**53  # beyond it a JSON reader that has only floats loses digits
 HEX_BYTES = 32  # of a blob: enough to know a file by its first bytes
 MOST_AT_ONCE = 128  # rows; 512 measured no faster
 FETCH_BYTES = 1_000_000
+SEND_BYTES = 100_000  # the parent encodes these while we fetch the next: 10,000 rows take 5 ms of 24 less
 _TYPES = {int: "integer", float: "real", str: "text", bytes: "blob"}
 _NULL = {type(None)}
 
 
-def read_page(connection: ReadOnlyConnection, ask: dict[str, Any]) -> dict[str, Any]:
+def read_page(connection: ReadOnlyConnection, ask: dict[str, Any], send: Send) -> dict[str, Any]:
     """Run a statement and take one page: skip `offset` rows, then at most `limit` rows and `bytes` bytes.
+
+    A long page is sent in parts, {"more", "pieces"}, the last of them with the reply.
 
     Text that is not UTF-8 costs a second run of the statement, with replacement characters: a decoder in
     Python for every cell would cost each ordinary result a third more.
@@ -31,12 +36,13 @@ def read_page(connection: ReadOnlyConnection, ask: dict[str, Any]) -> dict[str, 
     started = time.perf_counter()
     try:
         connection.text_factory = str
-        page = _read(connection, ask)
+        page = _read(connection, ask, send)
     except sqlite3.OperationalError as error:
         if not str(error).startswith("Could not decode to UTF-8"):
             raise
         connection.text_factory = _replaced
-        page = _read(connection, ask) | {"replaced": True}
+        send({"more": True, "again": True})
+        page = _read(connection, ask, send) | {"replaced": True}
     return page | {"seconds": time.perf_counter() - started}
 
 
@@ -44,13 +50,13 @@ def _replaced(text: bytes) -> str:
     return text.decode("utf-8", "replace")
 
 
-def _read(connection: ReadOnlyConnection, ask: dict[str, Any]) -> dict[str, Any]:
+def _read(connection: ReadOnlyConnection, ask: dict[str, Any], send: Send) -> dict[str, Any]:
     check_names(connection, ask)
     cursor = connection.execute(ask["sql"], ask["params"])
     try:
         if cursor.description is None:
             return {"columns": None}
-        page = _Page([column[0] for column in cursor.description], ask["limit"], ask["bytes"])
+        page = _Page([column[0] for column in cursor.description], ask["limit"], ask["bytes"], send)
         _skip(connection, cursor, ask["offset"])
         page.fill(connection, cursor)
         return page.reply()
@@ -83,12 +89,12 @@ def _skip(connection: ReadOnlyConnection, cursor: sqlite3.Cursor, offset: int) -
 
 
 class _Page:
-    """Rows so far, marshalled in pieces, with what was noticed on the way."""
+    """Rows marshalled in pieces, those not yet sent, with what was noticed on the way."""
 
-    def __init__(self, names: list[str], limit: int, most_bytes: int) -> None:
-        self.names, self.limit, self.most_bytes = names, limit, most_bytes
+    def __init__(self, names: list[str], limit: int, most_bytes: int, send: Send) -> None:
+        self.names, self.limit, self.most_bytes, self.send = names, limit, most_bytes, send
         self.pieces: list[bytes] = []
-        self.count = self.size = 0
+        self.count = self.size = self.sent = 0
         self.cut = ""
         self.types: list[set[type]] = [set() for _ in names]
         self.long_integers: set[int] = set()
@@ -133,6 +139,9 @@ class _Page:
         self.pieces.append(piece)
         self.size += len(piece)
         self.count += len(rows)
+        if self.size - self.sent > SEND_BYTES and not self.cut:
+            self.send({"more": True, "pieces": self.pieces})
+            self.pieces, self.sent = [], self.size
         return weight
 
     def _fitting(self, rows: list[Row]) -> list[Row]:

@@ -9,6 +9,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Self
 
+from pydantic_core import to_json
+
+from backends.sql.rows import Row
+
 START_SECONDS = 20.0  # it takes 0.03; a machine that is starting up may need longer
 GRACE_SECONDS = 0.25  # a statement past its time ends itself at the next check, or is killed after this
 _REPLY_BUFFER = 1 << 20
@@ -25,6 +29,7 @@ serve(*sys.argv[2:])
 _APPLICATION = str(Path(__file__).resolve().parents[2])
 
 Write = Callable[[bytes, int], Awaitable[None]]
+Take = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Overstayed(Exception):
@@ -33,6 +38,22 @@ class Overstayed(Exception):
 
 class Killed(Exception):
     """A child was ended by the kernel: a limit on memory or processor time, or a crash inside SQLite."""
+
+
+class _Gathered:
+    """A page's rows, and the same as JSON, piece by piece while the child fetches the next."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.encoded: list[bytes] = []
+
+    def take(self, part: dict[str, Any]) -> None:
+        if "again" in part:
+            self.rows, self.encoded = [], []
+        rows = [row for piece in part.pop("pieces", ()) for row in marshal.loads(piece)]  # noqa: S302 - our child's
+        if rows:
+            self.rows += rows
+            self.encoded.append(to_json(rows)[1:-1])
 
 
 class Worker:
@@ -67,20 +88,27 @@ class Worker:
             ask: The statement and its bounds.
             write: Takes each piece of an export, before the next is read.
         """
-        reply = await self._exchange(ask, ask["seconds"] + GRACE_SECONDS, write)
-        pieces = reply.pop("pieces", ())
-        reply["rows"] = [row for piece in pieces for row in marshal.loads(piece)]  # noqa: S302 - our own child's
-        return reply
+        gathered = _Gathered()
+
+        async def take(part: dict[str, Any]) -> None:
+            if write is None:
+                gathered.take(part)
+            else:
+                await write(part["piece"], part["rows"])
+
+        reply = await self._exchange(ask, ask["seconds"] + GRACE_SECONDS, take)
+        gathered.take(reply)
+        return reply | {"rows": gathered.rows, "json": b"[%s]" % b",".join(gathered.encoded)}
 
     async def _exchange(
-        self, ask: dict[str, Any] | None, seconds: float, write: Write | None = None
+        self, ask: dict[str, Any] | None, seconds: float, take: Take | None = None
     ) -> dict[str, Any]:
         try:
             async with asyncio.timeout(seconds):
                 if ask is not None:
                     self._send(marshal.dumps(ask))
-                while "piece" in (reply := await self._receive()) and write:
-                    await write(reply["piece"], reply["rows"])
+                while "more" in (reply := await self._receive()) and take:
+                    await take(reply)
                 return reply
         except TimeoutError as error:
             raise Overstayed from error

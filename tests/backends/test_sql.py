@@ -199,9 +199,21 @@ def test_no_more_than_the_byte_budget_leaves_the_child(tmp_path: Path) -> None:
         "offset": 0,
     }
     with closing(ReadOnlyConnection(f"{make(tmp_path / 'a.db').as_uri()}?mode=ro", 2**40)) as connection:
-        page = read_page(connection, {**ask, "bytes": 50_000})
+        parts: list[dict[str, Any]] = []
+        page = read_page(connection, {**ask, "bytes": 350_000}, parts.append)
     assert page["cut"] == "bytes"
-    assert 40_000 < sum(map(len, page["pieces"])) < 51_000
+    assert len(parts) >= 2
+    assert 340_000 < sum(len(piece) for part in [*parts, page] for piece in part["pieces"]) < 351_000
+
+
+async def test_a_long_page_with_text_that_is_not_utf_8_at_its_end_has_each_row_once(opened: Open) -> None:
+    sql = "SELECT id, CASE id WHEN 9000 THEN CAST(x'ff' AS TEXT) ELSE 'name' END FROM t ORDER BY id"
+    rows = "WITH RECURSIVE t(id) AS (VALUES (1) UNION ALL SELECT id + 1 FROM t LIMIT 9000) "
+    async with opened() as databases:
+        page = await databases.query(rows + sql, limit=10_000)
+    assert [row[0] for row in page.rows] == list(range(1, 9001))
+    assert page.rows[-1][1] == "�"
+    assert json.loads(page.json_text())["rows"] == [list(row) for row in page.rows]
 
 
 async def test_one_row_over_the_byte_budget_is_refused(opened: Open) -> None:
