@@ -1,5 +1,7 @@
 """STDIO on the event loop; FastMCP's own passes a worker thread three times a message, most of a call's time.
 
+The two ends are the streams that the protocol's server takes, so that a message passes no queue on its way.
+
 It needs two of FastMCP's private names, and pipes or sockets on both sides. Where either is missing (another
 release, Windows, a terminal, a file) FastMCP's own transport serves, only slower.
 """
@@ -7,18 +9,29 @@ release, Windows, a terminal, a file) FastMCP's own transport serves, only slowe
 import asyncio
 import contextlib
 import gc
+import json
 import os
 import signal
 import stat
 import sys
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Self
 
+import anyio
 from fastmcp import FastMCP
 from fastmcp.server.context import reset_transport, set_transport
-from mcp.server.stdio import stdio_server
+from mcp.shared.message import SessionMessage
+from mcp.types import (
+    INVALID_REQUEST,
+    PARSE_ERROR,
+    ErrorData,
+    JSONRPCError,
+    jsonrpc_message_adapter,
+)
+from pydantic import ValidationError
 
 import wire
+from tools import aside
 
 UNREAD_SECONDS = 1.0  # for what is on its way after a signal; a client that reads nothing would hold us
 LONGEST_MESSAGE = 32_000_000  # bytes; what goes on beyond is dropped, a piece at a time
@@ -35,11 +48,8 @@ async def serve_stdio(root: FastMCP) -> None:
     gc.set_threshold(50_000, 20, 20)  # 10,000 rows are as many objects, kept: 700 at a time cost them 10%
     gc.freeze()  # a full collection walks 134,000 objects of the imports in 64 ms, and frees none of them
     try:
-        async with lifespan(), _pipes() as (source, sink):
-            # Any two with an AsyncFile's methods will do.
-            streams: Any = stdio_server(source, sink)  # type: ignore[arg-type]
-            async with streams as (received, sent):
-                await server.run(received, sent, server.create_initialization_options())
+        async with lifespan(), _pipes() as (messages, answers):
+            await server.run(messages, answers, server.create_initialization_options())
     finally:
         reset_transport(token)
 
@@ -56,36 +66,91 @@ def _are_pipes() -> bool:
     )
 
 
-class _Messages:
-    """Lines of text from a stream, as an AsyncFile gives them."""
-
-    def __init__(self, source: asyncio.StreamReader) -> None:
-        self._source = source
-
-    def __aiter__(self) -> AsyncIterator[str]:
-        return self
-
-    async def __anext__(self) -> str:
-        while True:
-            with contextlib.suppress(ValueError):  # longer than LONGEST_MESSAGE
-                if line := await self._source.readline():
-                    return line.decode("utf-8", "replace")
-                raise StopAsyncIteration
-
-
 class _Answers:
-    """Text to a stream, as an AsyncFile takes it."""
+    """Messages to the client, a line each: what the protocol's server writes to."""
 
     def __init__(self, sink: asyncio.StreamWriter) -> None:
         self._sink = sink
 
-    async def write(self, text: str) -> None:
-        if not self._sink.is_closing():  # as it is once the client has closed its end; uvloop would raise
-            self._sink.write(text.encode())
-
-    async def flush(self) -> None:
+    async def send(self, item: SessionMessage) -> None:
+        if self._sink.is_closing():  # as it is once the client has closed its end; uvloop would raise
+            return
+        self._sink.write(aside.as_json(item.message) + b"\n")
         with contextlib.suppress(ConnectionError):  # nobody reads any more: the input will end as well
             await self._sink.drain()
+
+    async def aclose(self) -> None:
+        """Nothing: the pipe outlives the server, and is closed with the other one."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+class _Messages:
+    """Messages from the client, a line each: what the protocol's server reads from.
+
+    A line that is no message is answered here; the protocol's own transport says nothing, and whoever sent
+    it would wait.
+    """
+
+    def __init__(self, source: asyncio.StreamReader, answers: _Answers) -> None:
+        self._source, self._answers = source, answers
+        self._open = True
+
+    async def receive(self) -> SessionMessage | Exception:
+        while self._open:
+            try:
+                line = await self._source.readline()
+            except ValueError:
+                await self._refuse(None, PARSE_ERROR, f"A message has at most {LONGEST_MESSAGE:,} bytes.")
+                continue
+            if not line:
+                break
+            text = line.decode("utf-8", "replace")
+            try:
+                return SessionMessage(jsonrpc_message_adapter.validate_json(text, by_name=False))
+            except ValidationError:
+                if text.strip() and text.endswith("\n"):  # a line cut by the end has nobody to answer to
+                    await self._refuse(*_what_is_wrong(text))
+        raise anyio.EndOfStream
+
+    async def _refuse(self, number: str | int | None, code: int, why: str) -> None:
+        error = JSONRPCError(jsonrpc="2.0", id=number, error=ErrorData(code=code, message=why))
+        await self._answers.send(SessionMessage(error))
+
+    async def aclose(self) -> None:
+        self._open = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> SessionMessage | Exception:
+        try:
+            return await self.receive()
+        except anyio.EndOfStream:
+            raise StopAsyncIteration from None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+def _what_is_wrong(line: str) -> tuple[str | int | None, int, str]:
+    """The number of a request that is none, as far as it can be told, the error's code and its words."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None, PARSE_ERROR, "This line is not JSON."
+    if isinstance(found, list):
+        return None, INVALID_REQUEST, "One message a line: batches are not part of MCP."
+    number = found.get("id") if isinstance(found, dict) else None
+    known = number if isinstance(number, str) or type(number) is int else None
+    return known, INVALID_REQUEST, "This is not a JSON-RPC 2.0 request, notification or response."
 
 
 @contextlib.asynccontextmanager
@@ -103,7 +168,8 @@ async def _pipes() -> AsyncIterator[tuple[_Messages, _Answers]]:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _leave, loop, number, source, sink)
     try:
-        yield _Messages(reader), _Answers(asyncio.StreamWriter(sink, protocol, None, loop))
+        answers = _Answers(asyncio.StreamWriter(sink, protocol, None, loop))
+        yield _Messages(reader, answers), answers
     finally:
         source.close()
         sink.close()

@@ -75,7 +75,7 @@ def _encoded(rows: Rows) -> ToolResult:
     # The constructor would walk every row twice more; they are JSON values already, and encoded once here.
     return ToolResult.model_construct(
         content=[TextContent(type="text", text=rows.json_text())],
-        structured_content=lay_aside(rows.structured(), "rows"),
+        structured_content=lay_aside(rows.structured(), "rows", rows.rows_json),
         meta=None,
         is_error=False,
     )

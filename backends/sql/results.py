@@ -45,6 +45,11 @@ class Rows(Result):
             "notices": self.notices,
         }
 
+    @property
+    def rows_json(self) -> bytes:
+        """The rows alone as JSON."""
+        return self._encoded
+
     def json_text(self) -> str:
         """The same as JSON."""
         head = to_json(self.structured() | {"rows": ()})

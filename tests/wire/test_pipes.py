@@ -6,6 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+from mcp.types import INVALID_REQUEST, PARSE_ERROR
+
 from tests.wire.conftest import Stdio
 
 Start = Callable[..., Stdio]
@@ -107,3 +110,36 @@ def test_a_client_that_closes_its_ears_ends_without_a_traceback(stdio: Start) ->
     status, _, err = server.end()
     assert status == 0
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("line", "number", "code"),
+    [
+        (b"{nonsense", None, PARSE_ERROR),
+        (b"[" * 100_000, None, PARSE_ERROR),
+        (b'{"jsonrpc": "2.0", "id": 7, "method": 5}', 7, INVALID_REQUEST),
+        (b'{"jsonrpc": "2.0", "id": true, "method": 5}', None, INVALID_REQUEST),
+        (b'[{"jsonrpc": "2.0", "id": 7, "method": "ping"}]', None, INVALID_REQUEST),
+        (b'{"id": "a", "method": "ping"}', "a", INVALID_REQUEST),
+        (b'"text"', None, INVALID_REQUEST),
+    ],
+)
+def test_a_line_that_is_no_message_is_answered_and_the_next_one_too(
+    stdio: Start, line: bytes, number: Any, code: int
+) -> None:
+    server = stdio()
+    server.initialize()
+    server.send(line)
+    refused = read(server)
+    assert (refused["id"], refused["error"]["code"]) == (number, code)
+    server.send(query(8, "SELECT 8"))
+    assert server.answer(8)["result"]["structuredContent"]["rows"] == [[8]]
+
+
+def test_a_message_over_the_longest_is_refused_and_the_next_one_is_answered(stdio: Start) -> None:
+    server = stdio()
+    server.initialize()
+    server.send(b'"' + b"x" * 33_000_000 + b'"')
+    assert "32,000,000 bytes" in read(server)["error"]["message"]
+    server.send(query(8, "SELECT 8"))
+    assert server.answer(8)["result"]["structuredContent"]["rows"] == [[8]]
