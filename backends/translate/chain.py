@@ -67,7 +67,10 @@ class Chain:
         self._worked.add(engine.name)
         notices = [f"{'; '.join(told)}, so {engine.name} translated."] if told else []
         return Outcome(
-            rendering.text, engine.name, rendering.quality, tuple(notices + [pair.notice] * bool(pair.notice))
+            rendering.text,
+            engine.name,
+            rendering.quality,
+            (*notices, *[pair.notice] * bool(pair.notice), *rendering.notices),
         )
 
     async def probe(self, engine: Engine, pair: Pair, text: str) -> None:

@@ -8,12 +8,13 @@ class Trouble(Exception):
     """An engine failed: `str()` is what it did, to be read after its name ("google did not answer").
 
     It holds nothing of the text, the address or a key. `rest` says whether the engine itself is in
-    trouble and should be left alone for a while, or only this text was.
+    trouble and should be left alone for a while if that happens again, or only this text was; `rest_s`
+    that it should be left alone at once, for so long.
     """
 
-    def __init__(self, reason: str, rest: bool = True) -> None:
+    def __init__(self, reason: str, rest: bool = True, rest_s: float | None = None) -> None:
         super().__init__(reason)
-        self.rest = rest
+        self.rest, self.rest_s = rest, rest_s
 
 
 class Pair(NamedTuple):
@@ -25,8 +26,11 @@ class Pair(NamedTuple):
 
 
 class Rendering(NamedTuple):
+    """A translation; `notices` is what the caller should know of it, such as a placeholder that was lost."""
+
     text: str
     quality: str
+    notices: tuple[str, ...] = ()
 
 
 class Engine(Protocol):
