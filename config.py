@@ -4,6 +4,7 @@ A name is `ALMANAC_` + section + field, so `ALMANAC_SQL_MAX_ROWS` is `settings.s
 """
 
 import functools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args
@@ -43,6 +44,13 @@ def _absolute(path: Path) -> Path:
         return HERE / path.expanduser()  # a client starts us in any directory, so never relative to that
     except RuntimeError:
         raise ValueError("there is no such user's home") from None
+
+
+def _writable(path: Path) -> Path:
+    try:
+        return _absolute(path)
+    except ValueError:  # a user without a home, as in many containers: nothing can be made below a device
+        return Path(os.devnull) / "almanac"
 
 
 def _without_slash(url: str) -> str:
@@ -196,6 +204,14 @@ class Settings(Section):
         (), description="Serve only what has one of these tags: a domain, read, local, network."
     )
     exclude_tags: Tags = Field((), description="Serve nothing that has one of these tags.")
+    state_dir: Annotated[Path, AfterValidator(_writable)] = Field(
+        Path("~/.local/state/almanac"),
+        validate_default=True,
+        description="Where caches and counters are kept; made when first written to.",
+    )
+    state_url: SecretStr | None = Field(
+        None, description="Redis or Valkey (redis://, rediss://) that replicas share instead of state_dir."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe message written to standard error."
     )

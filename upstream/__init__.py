@@ -10,33 +10,27 @@ import functools
 import json
 import ssl
 import time
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, NoReturn, Self, TypeVar, cast
+from typing import Any, Literal, NoReturn, Self, TypeVar
 
 import httpx2
 
 from errors import Unavailable
+from upstream.breaker import Breaker
+from upstream.once import Kept, Once
+
+__all__ = ["Breaker", "Declined", "Kept", "Once", "Upstream", "deadline_in", "why_no_connection"]
 
 T = TypeVar("T")
 
 MAX_BYTES = 2_000_000  # sixteen days of hourly weather are 60 KB; nothing we ask for comes near
 ATTEMPTS = 3
-MOST_KEPT = 512  # answers each provider's cache holds, read into our words: a few KB each
 
 
 def deadline_in(seconds: float) -> float:
     """The loop's time at which a call that may take `seconds` from now has to be over."""
     return asyncio.get_running_loop().time() + seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Kept(Generic[T]):
-    """What a provider said, read into our words, and when it said so."""
-
-    value: T
-    at: float
 
 
 class Declined(Exception):
@@ -237,63 +231,3 @@ def _retry_after(header: str, now: float) -> float | None:
         return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - now)
     except (ValueError, OverflowError):
         return None
-
-
-@dataclass(slots=True)
-class _Flight:
-    task: asyncio.Task[Any]
-    waiting: int = 0
-
-
-class Once:
-    """Remembers answers for as long as they hold; all who miss the same one wait for a single fetch.
-
-    A fetch goes on when one of its callers leaves, and ends when the last one does.
-    """
-
-    def __init__(self, clock: Callable[[], float], most: int = MOST_KEPT) -> None:
-        self._clock, self._most = clock, most
-        self._kept: OrderedDict[Hashable, Kept[Any]] = OrderedDict()
-        self._flights: dict[Hashable, _Flight] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
-
-    async def get(self, key: Hashable, ttl_s: float, fetch: Callable[[], Awaitable[T]]) -> Kept[T]:
-        """The kept answer while it holds, else what `fetch` gives; its exception reaches every caller."""
-        kept = self._kept.get(key)
-        if kept is not None and 0 <= self._clock() - kept.at < ttl_s:
-            self._kept.move_to_end(key)
-            return kept
-        if (flight := self._flights.get(key)) is None:
-            flight = self._flights[key] = _Flight(asyncio.create_task(self._fly(key, fetch)))
-            self._tasks.add(flight.task)
-            flight.task.add_done_callback(functools.partial(self._landed, key))
-        flight.waiting += 1
-        try:
-            await asyncio.wait([flight.task])
-        finally:
-            flight.waiting -= 1
-            if not flight.waiting and not flight.task.done():
-                del self._flights[key]  # now: the next caller must not join what is being cancelled
-                flight.task.cancel()
-        return cast("Kept[T]", flight.task.result())
-
-    async def _fly(self, key: Hashable, fetch: Callable[[], Awaitable[T]]) -> Kept[T]:
-        kept = self._kept[key] = Kept(await fetch(), self._clock())
-        self._kept.move_to_end(key)
-        while len(self._kept) > self._most:
-            self._kept.popitem(last=False)
-        return kept
-
-    def _landed(self, key: Hashable, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if (flight := self._flights.get(key)) is not None and flight.task is task:
-            del self._flights[key]
-        if not task.cancelled():
-            task.exception()  # seen, even when every caller has left
-
-    async def close(self) -> None:
-        """End every fetch under way and forget every answer."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._kept.clear()

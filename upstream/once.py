@@ -1,0 +1,80 @@
+"""Asking once for many: answers are kept while they hold, and all who miss the same one share a fetch."""
+
+import asyncio
+import functools
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
+
+T = TypeVar("T")
+
+MOST_KEPT = 512  # answers each provider's cache holds, read into our words: a few KB each
+
+
+@dataclass(frozen=True, slots=True)
+class Kept(Generic[T]):
+    """What a provider said, read into our words, and when it said so."""
+
+    value: T
+    at: float
+
+
+@dataclass(slots=True)
+class _Flight:
+    task: asyncio.Task[Any]
+    waiting: int = 0
+
+
+class Once:
+    """Remembers answers for as long as they hold; all who miss the same one wait for a single fetch.
+
+    A fetch goes on when one of its callers leaves, and ends when the last one does.
+    """
+
+    def __init__(self, clock: Callable[[], float], most: int = MOST_KEPT) -> None:
+        self._clock, self._most = clock, most
+        self._kept: OrderedDict[Hashable, Kept[Any]] = OrderedDict()
+        self._flights: dict[Hashable, _Flight] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def get(self, key: Hashable, ttl_s: float, fetch: Callable[[], Awaitable[T]]) -> Kept[T]:
+        """The kept answer while it holds, else what `fetch` gives; its exception reaches every caller."""
+        kept = self._kept.get(key)
+        if kept is not None and 0 <= self._clock() - kept.at < ttl_s:
+            self._kept.move_to_end(key)
+            return kept
+        if (flight := self._flights.get(key)) is None:
+            flight = self._flights[key] = _Flight(asyncio.create_task(self._fly(key, fetch)))
+            self._tasks.add(flight.task)
+            flight.task.add_done_callback(functools.partial(self._landed, key))
+        flight.waiting += 1
+        try:
+            await asyncio.wait([flight.task])
+        finally:
+            flight.waiting -= 1
+            if not flight.waiting and not flight.task.done():
+                del self._flights[key]  # now: the next caller must not join what is being cancelled
+                flight.task.cancel()
+        return cast("Kept[T]", flight.task.result())
+
+    async def _fly(self, key: Hashable, fetch: Callable[[], Awaitable[T]]) -> Kept[T]:
+        kept = self._kept[key] = Kept(await fetch(), self._clock())
+        self._kept.move_to_end(key)
+        while len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+        return kept
+
+    def _landed(self, key: Hashable, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if (flight := self._flights.get(key)) is not None and flight.task is task:
+            del self._flights[key]
+        if not task.cancelled():
+            task.exception()  # seen, even when every caller has left
+
+    async def close(self) -> None:
+        """End every fetch under way and forget every answer."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._kept.clear()
