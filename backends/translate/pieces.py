@@ -13,11 +13,17 @@ from typing import NamedTuple
 from backends.translate.engine import Trouble
 
 Ask = Callable[[str], Awaitable[str]]
+Size = Callable[[str], int]
 
 # White space, and characters that no engine's text holds: controls, noncharacters (U+FFFF reads as an
 # end of file in Apertium) and halves of surrogate pairs. Runs are found once, so this stays linear.
 _GAP = re.compile(r"[\s\x00-\x1f\x7f-\x9f\ufeff\ufdd0-\ufdef\ufffe\uffff\ud800-\udfff]+")
 _SENTENCE_END = re.compile(r"[.!?…]['\"”’»)\]]*(?=\s)|[。！？]['\"”’」』）]*")
+
+
+def in_bytes(text: str) -> int:
+    """How long a text is for a provider that counts bytes; one that counts characters takes `len`."""
+    return len(text.encode())
 
 
 class Question(NamedTuple):
@@ -55,8 +61,21 @@ def split(text: str, limit: int) -> list[str]:
     return [*parts, *_cut(text[position:], limit)]
 
 
-async def translate_in_pieces(text: str, limit: int, ask: Ask) -> str:
-    """Translate a text through `ask`, in as few questions as fit, with all between its lines kept."""
+async def translate_in_pieces(text: str, limit: int, ask: Ask, size: Size = in_bytes) -> str:
+    """Translate a text of any length through `ask`, in as few questions as fit.
+
+    This is all an engine calls. What is between the texts comes back byte for byte; placeholders, tags,
+    code, links and addresses are hidden from the engine and seen to have come back, each once; where
+    one did not, the words round it are asked for by themselves.
+
+    Args:
+        limit: The most that one question may hold, as `size` counts it.
+        ask: Gives an engine's answer to one question of one or more lines.
+        size: `in_bytes`, or `len` for a provider that counts characters.
+
+    Raises:
+        Trouble: An answer was empty, or not the answer to its question.
+    """
     parts = split(text, limit)
     for question in _questions(parts, limit):
         lines = _lines(await ask(question.text))
