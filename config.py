@@ -183,6 +183,17 @@ class FilesSettings(Section):
         le=1_000_000_000_000,
         description="Most bytes written until the server is restarted.",
     )
+    max_files: int = Field(
+        10_000,
+        ge=1,
+        le=100_000_000,
+        description="Most files and directories made until the server is restarted.",
+    )
+    confirm: Literal["ask", "never"] = Field(
+        "ask",
+        description="Whether the user is asked before anything is deleted, overwritten or moved: `ask`, which "
+        "refuses clients that cannot ask, or `never`.",
+    )
 
 
 class Settings(Section):

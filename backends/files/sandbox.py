@@ -71,6 +71,10 @@ class Root:
                 raise _hidden(path)
             yield above, parts[-1]
 
+    def hides(self, parts: Parts, directory: bool | None = None) -> bool:
+        """Whether a path is hidden by its name; without `directory`, whether it would be as either kind."""
+        return self._deny.hides(parts, directory)
+
     def visible(self, parts: Parts, opened: Opened) -> Iterator[os.DirEntry[str]]:
         """The entries of a directory that are not hidden; `parts` is how it was reached."""
         for entry in opened.entries():
