@@ -4,13 +4,22 @@ A name is `ALMANAC_` + section + field, so `ALMANAC_SQL_MAX_ROWS` is `settings.s
 """
 
 import functools
+import ipaddress
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+)
 
 PREFIX = "ALMANAC_"
 HERE = Path(__file__).resolve().parent
@@ -23,14 +32,14 @@ def _split(value: Any) -> Any:
 
 
 def _pairs(value: Any) -> Any:
-    """'world=data/world.db,sales=/data/sales.db' as a mapping."""
+    """'world=data/world.db,sales=/data/sales.db' as a mapping; whatever is no text stays as it is."""
     if not isinstance(value, str):
         return value
     found: dict[str, str] = {}
     for number, part in enumerate(_split(value), 1):
         name, _, path = (piece.strip() for piece in part.partition("="))
         if not (name and path):
-            raise ValueError(f"each entry is name=path; entry {number} is not")
+            raise ValueError(f"each entry is name=value; entry {number} is not")
         if name in found:
             raise ValueError(f"entry {number} has a name that is taken")
         found[name] = path
@@ -64,6 +73,22 @@ def _without_slash(url: str) -> str:
     return url.rstrip("/")
 
 
+def _kept_here(local_only: bool, info: ValidationInfo) -> bool:
+    out = [name for name in info.data.get("providers", ()) if name in ("deepl", "google", "mymemory")]
+    if local_only and out:
+        raise ValueError(f"the providers name {out[0]}, which sends texts out")
+    return local_only
+
+
+def on_loopback(url: str) -> bool:
+    """Whether an address is this machine's own, told without asking anybody."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Location = Annotated[Path, AfterValidator(_absolute)]
 Url = Annotated[str, AfterValidator(_without_slash)]
@@ -71,6 +96,8 @@ Domain = Literal["translate", "weather", "sql", "files"]
 Tag = Literal[Domain, "hub", "read", "write", "local", "network"]
 Tags = Annotated[tuple[Tag, ...], BeforeValidator(_split)]
 Seconds = Annotated[float, Field(gt=0, le=600)]
+CountedName = Annotated[str, Field(pattern=r"^(translate|weather|sql|files|status)(_[a-z_]+)?$")]
+Credits = Annotated[int, Field(ge=0, le=1_000_000)]
 DatabaseName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
 
 
@@ -78,14 +105,33 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class TranslateSettings(Section):
-    """Translation: which engines, in which order, and where they are."""
+TranslationProvider = Literal["auto", "deepl", "libretranslate", "google", "mymemory", "apertium"]
 
-    providers: Annotated[tuple[Literal["google", "mymemory", "apertium"], ...], BeforeValidator(_split)] = (
-        Field(
-            ("google", "mymemory", "apertium"),
-            description="Engines to try, best first; `apertium` runs here, the others send the text out.",
-        )
+
+class TranslateSettings(Section):
+    """Translation: which engines, in which order, where they are, and what may leave the machine."""
+
+    providers: Annotated[tuple[TranslationProvider, ...], BeforeValidator(_split)] = Field(
+        ("auto",),
+        min_length=1,
+        description="Engines to try, best first: deepl, libretranslate, google, mymemory, apertium; `auto` "
+        "stands for those of them that are configured, in this order. `apertium` runs here, the others send "
+        "the text out.",
+    )
+    local_only: Annotated[bool, AfterValidator(_kept_here)] = Field(
+        False,
+        description="Whether every text stays on this machine: only Apertium, and a LibreTranslate on "
+        "loopback, are used.",
+    )
+    deepl_key: SecretStr | None = Field(None, description="DeepL API key, of the free or the paid plan.")
+    deepl_url: Url | None = Field(
+        None, description="Where DeepL is asked, if not where its key belongs (a proxy of your own)."
+    )
+    libretranslate_url: Url | None = Field(
+        None, description="A LibreTranslate server, such as http://127.0.0.1:5000."
+    )
+    libretranslate_key: SecretStr | None = Field(
+        None, description="API key of that LibreTranslate server, if it wants one."
     )
     google_url: Url = Field(
         "https://translate.google.com/m", description="Where deep-translator's Google engine asks."
@@ -98,6 +144,17 @@ class TranslateSettings(Section):
     )
     timeout: Seconds = Field(20, description="Seconds one translation may take over all engines.")
     max_chars: int = Field(50_000, ge=1, le=1_000_000, description="Characters one call may translate.")
+    document_timeout: Annotated[float, Field(gt=0, le=86_400)] = Field(
+        600, description="Seconds one document of the sandbox may take."
+    )
+    max_document: int = Field(
+        10_000_000, ge=1, le=1_000_000_000, description="Characters one document of the sandbox may hold."
+    )
+    cache: Literal["on", "hash-only", "off"] = Field(
+        "on",
+        description="What is remembered of translations, by a hash of the text: on keeps the translation in "
+        "clear, hash-only keeps it so that only who has the text can read it, off keeps nothing.",
+    )
 
 
 class WeatherSettings(Section):
@@ -196,6 +253,30 @@ class FilesSettings(Section):
     )
 
 
+Rate = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour|day)$")]
+
+
+class LimitsSettings(Section):
+    """Limits: how often and how much one caller may call. None is set, but for calls at once."""
+
+    rate: Rate | None = Field(None, description="Calls of one tool by one caller, as 100/minute.")
+    quotas: Annotated[dict[CountedName, Rate], BeforeValidator(_pairs)] = Field(
+        {}, description="Quotas of a caller by domain or tool: translate=50/day,weather_alerts=500/day."
+    )
+    budget: Rate | None = Field(
+        None, description="Credits of one caller, as 1000/day; each call costs some of them."
+    )
+    costs: Annotated[dict[CountedName, Credits], BeforeValidator(_pairs)] = Field(
+        {}, description="Credits one call costs, by domain or tool: translate=5,status=0. Others cost 1."
+    )
+    at_once: int = Field(64, ge=1, le=10_000, description="Calls of one caller that may run at once.")
+    on_failure: Literal["refuse", "local"] = Field(
+        "refuse",
+        description="While the shared storage of the counters fails: refuse calls, or let each replica count "
+        "for itself.",
+    )
+
+
 class Settings(Section):
     """All settings; the sections are named after the domains."""
 
@@ -230,6 +311,7 @@ class Settings(Section):
     weather: WeatherSettings = WeatherSettings()
     sql: SqlSettings = SqlSettings()
     files: FilesSettings = FilesSettings()
+    limits: LimitsSettings = LimitsSettings()
 
 
 class Variable(NamedTuple):

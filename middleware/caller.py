@@ -1,0 +1,40 @@
+"""Who is calling: the token's subject over HTTP, else the address, else "local" over STDIO."""
+
+import hashlib
+import ipaddress
+from typing import NamedTuple
+
+from fastmcp.server.dependencies import get_access_token, get_http_request
+
+
+class Caller(NamedTuple):
+    """`name` is for people and the audit; `key` is what its calls are counted under."""
+
+    name: str
+
+    @property
+    def key(self) -> str:
+        # A subject may hold anything and be of any length; a key of the counters may not.
+        return hashlib.sha256(self.name.encode("utf-8", "replace")).hexdigest()[:32]
+
+
+def caller() -> Caller:
+    """Who makes the call that is being handled."""
+    if token := get_access_token():
+        return Caller(f"token:{token.subject or token.client_id}")
+    try:
+        client = get_http_request().client
+    except RuntimeError:  # no HTTP request: STDIO, or in this process
+        return Caller("local")
+    return Caller(f"address:{_network(client.host) if client else 'unknown'}")
+
+
+def _network(host: str) -> str:
+    """The address; of IPv6 the /64, all of which one subscriber has."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if address.version == 6:
+        return str(ipaddress.ip_network((address, 64), strict=False).network_address)
+    return str(address)

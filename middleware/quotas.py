@@ -1,0 +1,59 @@
+"""How much one caller may have a day: calls of a domain or a tool, and credits that calls cost."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import mcp.types as mt
+from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
+
+from config import LimitsSettings
+from counters import Counters
+from errors import TooMuch
+from middleware.caller import caller
+
+
+class Quotas(Middleware):
+    """Takes each call from its caller's quotas; a resource counts as a call of its domain."""
+
+    def __init__(self, settings: LimitsSettings, counters: Counters) -> None:
+        self._settings, self._counters = settings, counters
+
+    async def on_call_tool(
+        self, context: MiddlewareContext[mt.CallToolRequestParams], call_next: CallNext[Any, Any]
+    ) -> Any:
+        await self._count(context.message.name)
+        return await call_next(context)
+
+    async def on_read_resource(
+        self, context: MiddlewareContext[mt.ReadResourceRequestParams], call_next: CallNext[Any, Any]
+    ) -> Any:
+        await self._count(str(context.message.uri).removeprefix("almanac://").split("/", 1)[0])
+        return await call_next(context)
+
+    async def _count(self, name: str) -> None:
+        who = caller().key
+        for counted in dict.fromkeys((name, name.split("_", 1)[0])):
+            rate = self._settings.quotas.get(counted)
+            if rate and (wait_s := await self._counters.take(rate, "quota", counted, who)):
+                raise TooMuch(f"Your quota for {counted}, {rate}, is used up; {_when(wait_s)}.")
+        if self._settings.budget:
+            cost = cost_of(name, self._settings.costs)
+            if cost and (
+                wait_s := await self._counters.take(self._settings.budget, "credits", who, cost=cost)
+            ):
+                raise TooMuch(
+                    f"{name} costs {cost} of the credits you have, {self._settings.budget}, and too few are "
+                    f"left; {_when(wait_s)}."
+                )
+
+
+def cost_of(name: str, costs: Mapping[str, int]) -> int:
+    """What one call costs: the tool's own price, else its domain's, else 1."""
+    return costs.get(name, costs.get(name.split("_", 1)[0], 1))
+
+
+def _when(seconds: float) -> str:
+    if seconds < 120:
+        return f"try again in {seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"try again in {hours} h {minutes} min" if hours else f"try again in {minutes} min"
