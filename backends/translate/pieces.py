@@ -1,24 +1,36 @@
-"""Takes a text apart for engines that take little at once and drop white space, and puts it together.
+"""Translates a text of any length through an engine that takes little at once and drops white space.
 
-A text becomes a list that alternates between texts to translate (even places) and what stands between
-them (odd places): joining the list gives the text back, byte for byte. Line ends, control characters
-and the outer white space never reach an engine.
+A text becomes lines and what stands between them; each line is cut where it is longer than an engine
+takes, and lines are asked for together where they fit. Line ends, control characters and the outer white
+space never reach an engine, and what must not be translated is hidden from it (`protection`).
 """
 
 import re
 import unicodedata
-from collections.abc import Awaitable, Callable, Iterator
+from bisect import bisect_right
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from backends.translate.engine import Trouble
+from backends.translate.placeholders import branches, messages
+from backends.translate.protection import MASK, Line, has_letters, protect
+
+__all__ = ["cut", "has_letters", "has_words", "in_bytes", "translate_in_pieces", "whole_characters"]
 
 Ask = Callable[[str], Awaitable[str]]
 Size = Callable[[str], int]
 
-# White space, and characters that no engine's text holds: controls, noncharacters (U+FFFF reads as an
-# end of file in Apertium) and halves of surrogate pairs. Runs are found once, so this stays linear.
-_GAP = re.compile(r"[\s\x00-\x1f\x7f-\x9f\ufeff\ufdd0-\ufdef\ufffe\uffff\ud800-\udfff]+")
+DEEPEST = 3  # plurals in selects in plurals; one deeper is left as it is
+
 _SENTENCE_END = re.compile(r"[.!?…]['\"”’»)\]]*(?=\s)|[。！？]['\"”’」』）]*")
+
+
+class Question(NamedTuple):
+    """Pieces that are asked together as lines, and the places their translations go to."""
+
+    text: str
+    places: list[int]
 
 
 def in_bytes(text: str) -> int:
@@ -26,39 +38,14 @@ def in_bytes(text: str) -> int:
     return len(text.encode())
 
 
-class Question(NamedTuple):
-    """Lines that are asked together, and the places their translations go to."""
-
-    text: str
-    places: list[int]
-
-
-def has_letters(text: str) -> bool:
-    """Whether there is anything to translate: emoji, digits and punctuation are the same everywhere."""
-    return any(character.isalpha() for character in text)
+def has_words(text: str) -> bool:
+    """Whether anything is left to translate once placeholders, code and addresses are hidden."""
+    return bool(protect(text).lines)
 
 
 def whole_characters(text: str) -> str:
     """A text that can be sent: halves of surrogate pairs, which JSON can smuggle in, are none."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def split(text: str, limit: int) -> list[str]:
-    """Take a text apart at its line ends, and longer lines at sentences, words, or anywhere.
-
-    Args:
-        text: Any text.
-        limit: Bytes of UTF-8 an engine takes at once. Google and MyMemory take the text in a URL, where
-            a character costs as many bytes as in UTF-8, escaped threefold; what they say they take is
-            4,999 and 499 characters.
-    """
-    parts: list[str] = []
-    position = 0
-    for gap in _GAP.finditer(text):
-        if gap.start() == 0 or gap.end() == len(text) or _breaks_line(gap.group()):
-            parts += [*_cut(text[position : gap.start()], limit), gap.group()]
-            position = gap.end()
-    return [*parts, *_cut(text[position:], limit)]
 
 
 async def translate_in_pieces(text: str, limit: int, ask: Ask, size: Size = in_bytes) -> str:
@@ -69,39 +56,122 @@ async def translate_in_pieces(text: str, limit: int, ask: Ask, size: Size = in_b
     one did not, the words round it are asked for by themselves.
 
     Args:
-        limit: The most that one question may hold, as `size` counts it.
+        limit: The most that one question may hold, as `size` counts it. Google and MyMemory take the
+            text in a URL, where a character costs as many bytes as in UTF-8, escaped threefold.
         ask: Gives an engine's answer to one question of one or more lines.
         size: `in_bytes`, or `len` for a provider that counts characters.
 
     Raises:
         Trouble: An answer was empty, or not the answer to its question.
     """
-    parts = split(text, limit)
-    for question in _questions(parts, limit):
-        lines = _lines(await ask(question.text))
-        if len(lines) != len(question.places):  # the engine joined or split lines: ask for each by itself
-            lines = [" ".join(_lines(await ask(parts[place]))) for place in question.places]
-        if not all(lines):
-            raise Trouble("gave no translation", rest=False)
-        for place, line in zip(question.places, lines, strict=True):
-            parts[place] = line
-    return "".join(parts)
+    return await _Asking(limit, ask, size).translate(text)
 
 
-def _breaks_line(gap: str) -> bool:
-    return any(character != "\t" and unicodedata.category(character) != "Zs" for character in gap)
+@dataclass
+class _Asking:
+    limit: int
+    ask: Ask
+    size: Size
+    depth: int = 0
+
+    async def translate(self, text: str) -> str:
+        protected = protect(text)
+        lines = protected.lines
+        for line in lines:
+            for hidden in line.hidden:
+                hidden.text = await self._messages(hidden.text)
+        protected.between = [await self._messages(between) for between in protected.between]
+        answers = await self._lines([line.masked for line in lines], protected.between)
+        restored = [
+            line.restored(answer) or await self._again(line)
+            for line, answer in zip(lines, answers, strict=True)
+        ]
+        return protected.joined(restored)
+
+    async def _messages(self, text: str) -> str:
+        """A hidden part whose ICU messages have their texts translated, and nothing else."""
+        if self.depth >= DEEPEST or "," not in text or "{" not in text:
+            return text
+        inner = _Asking(self.limit, self.ask, self.size, self.depth + 1)
+        done, position = "", 0
+        for start, end in messages(text):
+            parts = branches(text[start:end])
+            parts[1::2] = [await inner.translate(part) for part in parts[1::2]]
+            done += text[position:start] + "".join(parts)
+            position = end
+        return done + text[position:]
+
+    async def _again(self, line: Line) -> str:
+        """A line whose hidden parts did not come back: by itself, then around them."""
+        (answer,) = await self._lines([line.masked], ["", ""])
+        if restored := line.restored(answer):
+            return restored
+        answers = await self._lines(line.fragments, ["\n\n"] * len(line.fragments))
+        if any(line.is_spoilt(answer) for answer in answers):
+            raise Trouble("sent back another text's translation", rest=False)
+        return line.rebuilt(answers)
+
+    async def _lines(self, lines: Sequence[str], between: Sequence[str]) -> list[str]:
+        """The answers to lines; a blank line stays one between them, for it ends a sentence."""
+        cuts = [cut(line, self.limit, self.size) for line in lines]
+        pieces = [piece for parts in cuts for piece in parts[::2]]
+        blank = [
+            not place and "\n" in before.partition("\n")[2]
+            for before, parts in zip(between, cuts, strict=False)
+            for place in range(0, len(parts), 2)
+        ]
+        for question in self._questions(pieces, blank):
+            answers = _split(await self.ask(question.text))
+            if len(answers) != len(question.places):  # lines were joined or split: ask for each by itself
+                answers = [" ".join(_split(await self.ask(pieces[place]))) for place in question.places]
+            if not all(answers):
+                raise Trouble("gave no translation", rest=False)
+            for place, answer in zip(question.places, answers, strict=True):
+                pieces[place] = answer
+        left = iter(pieces)
+        return ["".join(next(left) if n % 2 == 0 else gap for n, gap in enumerate(parts)) for parts in cuts]
+
+    def _questions(self, pieces: Sequence[str], blank: Sequence[bool]) -> Iterator[Question]:
+        """Consecutive pieces that fit together."""
+        texts: list[str] = []
+        places: list[int] = []
+        size = 0
+        for place, piece in enumerate(pieces):
+            if not has_letters(MASK.sub("", piece)):
+                continue
+            text = ("\n\n" if blank[place] else "\n") + piece if places else piece
+            if places and size + self.size(text) > self.limit:
+                yield Question("".join(texts), places)
+                texts, places, size, text = [], [], 0, piece
+            texts.append(text)
+            places.append(place)
+            size += self.size(text)
+        if places:
+            yield Question("".join(texts), places)
 
 
-def _cut(line: str, limit: int) -> list[str]:
+def cut(line: str, limit: int, size: Size = in_bytes) -> list[str]:
     """One line as alternating texts and gaps, each text as long as fits."""
     parts: list[str] = []
-    while len(head := line.encode()[:limit].decode(errors="ignore") or line[:1]) < len(line):
-        end = _border(line, len(head))
-        text = line[:end].rstrip()
-        rest = line[len(text) :].lstrip()
-        parts += [text, line[len(text) : len(line) - len(rest)]]
-        line = rest
-    return [*parts, line]
+    position = 0
+    while (end := _fitting(line, position, limit, size)) < len(line):
+        end = position + _border(line[position : end + 1], end - position)
+        text = line[position:end].rstrip()
+        following = end
+        while line[following].isspace():
+            following += 1
+        parts += [text, line[position + len(text) : following]]
+        position = following
+    return [*parts, line[position:]]
+
+
+def _fitting(line: str, start: int, limit: int, size: Size) -> int:
+    """Where the longest text that fits ends; one character is taken however long it is."""
+    most = line[start : start + limit]
+    if size(most) <= limit:
+        return start + len(most)
+    fits = bisect_right(range(1, len(most) + 1), limit, key=lambda length: size(most[:length]))
+    return start + max(1, fits)
 
 
 def _border(line: str, end: int) -> int:
@@ -113,10 +183,18 @@ def _border(line: str, end: int) -> int:
         return end
     if len(words := line[:end].rsplit(maxsplit=1)) == 2:
         return end - len(words[1])
-    whole = end
-    while whole > 1 and _clings(line[whole - 1], line[whole]):
-        whole -= 1
-    return whole if whole > 1 else end
+    for holds in (_is_one_word, _clings):
+        whole = end
+        while whole > 1 and holds(line[whole - 1], line[whole]):
+            whole -= 1
+        if whole > 1:
+            return whole
+    return end
+
+
+def _is_one_word(before: str, character: str) -> bool:
+    """In scripts without spaces, a Latin word: it may stand for a hidden part."""
+    return (before + character).isascii() or _clings(before, character)
 
 
 def _clings(before: str, character: str) -> bool:
@@ -124,26 +202,5 @@ def _clings(before: str, character: str) -> bool:
     return unicodedata.category(character) in ("Mn", "Mc", "Me") or "\u200d" in (before, character)
 
 
-def _questions(parts: list[str], limit: int) -> Iterator[Question]:
-    """Consecutive texts that fit together, as lines; a blank line stays one, for it ends a sentence."""
-    lines: list[str] = []
-    places: list[int] = []
-    size = 0
-    for place in range(0, len(parts), 2):
-        if not has_letters(parts[place]):
-            continue
-        between = "".join(parts[places[-1] + 1 : place]) if places else ""
-        line = ("\n\n" if between.count("\n") > 1 else "\n" if places else "") + parts[place]
-        if places and size + len(line.encode()) > limit:
-            yield Question("".join(lines), places)
-            lines, places, size = [], [], 0
-            line = parts[place]
-        lines.append(line)
-        places.append(place)
-        size += len(line.encode())
-    if places:
-        yield Question("".join(lines), places)
-
-
-def _lines(answer: str) -> list[str]:
+def _split(answer: str) -> list[str]:
     return [line.strip() for line in answer.splitlines() if line.strip()]
