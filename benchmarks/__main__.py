@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.rounds import Line
 
-WHAT = ("sql",)
+WHAT = ("sql", "files")
 
 
 def table(lines: list[Line]) -> str:
