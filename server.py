@@ -57,6 +57,7 @@ from completions import complete_with
 from config import Settings
 from environment import ConfigurationError, load
 from middleware.errors import Errors
+from state import State
 from tuning import FixedServer
 
 VERSION = "0.1.0"
@@ -74,13 +75,16 @@ class SubServer(NamedTuple):
     about: str
     backend: Any
     parts: tuple[Any, ...]
+    keeps: bool = False  # its backend takes `state`, for what should survive a restart
 
 
 SUB_SERVERS = {
     "translate": SubServer(
         "translation", Translator, (tools.translate, resources.translate, prompts.translate)
     ),
-    "weather": SubServer("weather", Weather, (tools.weather, resources.weather, prompts.weather)),
+    "weather": SubServer(
+        "weather", Weather, (tools.weather, resources.weather, prompts.weather), keeps=True
+    ),
     "sql": SubServer("read-only SQL", Databases, (tools.sql, resources.sql, prompts.sql)),
     "files": SubServer("a sandbox of files", Sandbox, (tools.files, resources.files, prompts.files)),
 }
@@ -93,17 +97,20 @@ def create_server(settings: Settings, given: Mapping[str, Any] | None = None) ->
         settings: What to serve and how.
         given: Backends by domain to use instead of building them from `settings`.
     """
+    state = State(settings.state_dir, settings.state_url)
     root = FixedServer(
         "almanac",
         INSTRUCTIONS.format(domains=", ".join(SUB_SERVERS[domain].about for domain in settings.servers)),
         version=VERSION,
+        lifespan=_lifetime(state),  # entered before the backends' and closed after them
         middleware=[Errors()],
         mask_error_details=True,
         on_duplicate="error",
         dereference_schemas=False,  # input schemas hold no references; resolving costs 5 of 8 ms a list
     )
     backends: dict[str, Any] = {
-        domain: (given or {}).get(domain) or sub.backend(getattr(settings, domain))
+        domain: (given or {}).get(domain)
+        or sub.backend(getattr(settings, domain), **({"state": state} if sub.keeps else {}))
         for domain, sub in SUB_SERVERS.items()
         if domain in settings.servers
     }

@@ -4,6 +4,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 # As server.py does, before FastMCP is imported: its log handler renders every local of a traceback.
@@ -52,11 +53,11 @@ def era(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def settings() -> Callable[..., Settings]:
+def settings(tmp_path: Path) -> Callable[..., Settings]:
     """A factory of settings: `settings(sql={"max_rows": 5})`."""
 
     def make(**over: Any) -> Settings:
-        return Settings.model_validate(over)
+        return Settings.model_validate({"state_dir": tmp_path / "state", **over})
 
     return make
 

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "middleware": {"state", "errors", "config"},
     "backends": {"backends", "upstream", "state", "errors", "config"},
     "upstream": {"upstream", "errors", "config"},
-    "state": {"upstream", "errors", "config"},
+    "state": {"state", "upstream", "errors", "config"},
     "completions": set[str](),
     "environment": {"config"},
     "errors": set[str](),

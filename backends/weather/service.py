@@ -30,6 +30,7 @@ from backends.weather.results import (
 )
 from config import WeatherSettings
 from errors import TooMuch, Unavailable, Unknown, quote
+from state import State
 from upstream import Kept, deadline_in
 
 PLACES_CREDIT = "GeoNames, CC BY 4.0"
@@ -51,6 +52,7 @@ class Weather:
         settings: Where each service and the offline list of places is.
         transport: Used instead of the network by every provider.
         clock: Wall-clock time in seconds.
+        state: Where answers outlive the process and are shared.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Weather:
         settings: WeatherSettings,
         transport: httpx2.AsyncBaseTransport | None = None,
         clock: Callable[[], float] = time.time,
+        state: State | None = None,
     ) -> None:
         contact = " ".join(settings.contact.split()).encode("ascii", "replace").decode()
         agent = f"Almanac ({contact})"

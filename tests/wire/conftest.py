@@ -25,7 +25,12 @@ OFFLINE = {
     )
 }  # fmt: skip
 # Their retries would be most of these tests' time.
-ENVIRON = {"PATH": os.environ["PATH"], "ALMANAC_WEATHER_TIMEOUT": "0.3", **OFFLINE}
+ENVIRON = {
+    "PATH": os.environ["PATH"],
+    "ALMANAC_WEATHER_TIMEOUT": "0.3",
+    "ALMANAC_STATE_DIR": f"{os.devnull}/none",  # nothing of a test outlives it
+    **OFFLINE,
+}
 
 
 class Stdio:
