@@ -9,6 +9,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 
 import anyio
@@ -60,6 +61,7 @@ class Pipeline:
         following, out = (-1, subprocess.PIPE) if last else os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
+                *_tied(),
                 program,
                 *command[1:],
                 stdin=feed,
@@ -118,3 +120,13 @@ class Pipeline:
         with anyio.CancelScope(shield=True), anyio.move_on_after(REAP_S):
             for process in self._ending:
                 await process.wait()
+
+
+def _tied() -> list[str]:
+    """What ties a program's life to ours, where there is such a thing; it costs 1 ms.
+
+    A program that waits for us ends when we do, by the end of its input. One that hangs does not read,
+    and nobody would be left to see it.
+    """
+    setpriv = shutil.which("setpriv") if sys.platform == "linux" else None
+    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []

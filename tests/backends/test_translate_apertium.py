@@ -18,8 +18,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backends.translate.apertium import Apertium, from_stream, to_stream
+from backends.translate.apertium import Apertium
 from backends.translate.engine import Trouble
+from backends.translate.live import LivePair
+from backends.translate.stream import from_stream, to_stream
 from tests.fakes import apertium as fake
 
 SENTENCES = [
@@ -52,6 +54,17 @@ async def opened(modes: Path = fake.MODES) -> AsyncIterator[Apertium]:
         yield engine
     finally:
         await engine.aclose()
+        assert processes() == []
+
+
+@asynccontextmanager
+async def alive(pair: str) -> AsyncIterator[LivePair]:
+    """The programs themselves, which get each text as it is."""
+    live = LivePair(fake.MODES / f"{pair}.mode")
+    try:
+        yield live
+    finally:
+        await live.aclose()
         assert processes() == []
 
 
@@ -112,22 +125,20 @@ def real(request: pytest.FixtureRequest) -> str:
 
 async def test_answers_are_the_command_lines(real: str) -> None:
     """Sixty sentences and oddities as one document, for the command line takes 0.2 s to start."""
-    target = {"eng-spa": "es", "eng-cat": "ca"}[real]
     text = "\n\n".join(random.Random(7).sample(SENTENCES, 40) + [odd for odd in ODD if _has_letters(odd)])
-    async with opened() as engine:
-        answer = await ask(engine, text, target=target)
+    async with alive(real) as live:
+        answer, _ = await live.translate(text)
     (expected,) = await asyncio.to_thread(command_line, [text], real)
-    assert answer.split("\n\n") == [line.strip() for line in expected.split("\n\n")]
+    assert answer.split("\n\n") == expected.split("\n\n")
     assert text.count("\n\n") >= 50
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_each_answer_by_itself_is_the_command_lines(real: str) -> None:
-    target = {"eng-spa": "es", "eng-cat": "ca"}[real]
-    texts = SENTENCES + [odd for odd in ODD if _has_letters(odd)]
-    async with opened() as engine:
-        answers = [await ask(engine, text, target=target) for text in texts]
+    texts = SENTENCES + ODD
+    async with alive(real) as live:
+        answers = [(await live.translate(text))[0].strip() for text in texts]
     expected = await asyncio.to_thread(command_line, texts, real)
     assert dict(zip(texts, answers, strict=True)) == dict(zip(texts, expected, strict=True))
 
@@ -235,7 +246,7 @@ async def test_programs_that_lose_step_fail_their_text_and_no_other(tmp_path: Pa
 async def test_a_program_that_hangs_is_ended_and_the_next_text_is_answered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backends.translate.apertium.HANG_S", 0.5)
+    monkeypatch.setattr("backends.translate.live.HANG_S", 0.5)
     async with opened(fake.stand_in(tmp_path)) as engine:
         assert await ask(engine, "well") == "WELL"
         started = time.monotonic()
