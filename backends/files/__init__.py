@@ -15,6 +15,7 @@ import anyio.to_thread
 
 from backends import Health
 from backends.files import beneath, json_values, patterns, reading, searching, tree
+from backends.files.changes import Changes
 from backends.files.deny import Deny
 from backends.files.json_values import Value
 from backends.files.lines import sample_of
@@ -53,7 +54,8 @@ class Sandbox:
         self._beneath: beneath.Beneath | None = None
         self._root: Root | None = None
         self._trouble = "It has not been opened."
-        self._quota = Quota(settings.max_written)
+        self._quota = Quota(settings.max_written, settings.max_files)
+        self.changes = Changes(settings, self._quota, self, self.new_file)
 
     async def __aenter__(self) -> Self:
         self._workers = Workers(self._clock)
@@ -160,23 +162,41 @@ class Sandbox:
             lambda root, work: searching.search(root, work, query, path, glob), long=True, report=report
         )
 
-    @asynccontextmanager
-    async def new_file(self, path: str, overwrite: bool = False) -> AsyncIterator[NewFile]:
-        """A file to be written: it appears when the block ends well, whole, and else not at all.
+    async def look(self, do: Callable[[Root, Work], T]) -> T:
+        """For `changes`: what is about to be changed, in a thread that may be left alone."""
+        return await self._run(do, long=True)
 
-        With `overwrite` it takes the place of a regular file that is there, and keeps that one's mode.
+    async def change(self, do: Callable[[Root], T]) -> T:
+        """For `changes`: one change, in a thread whose end is waited for even when the call is cancelled."""
+        root, workers = self._for_writing()
+        done: list[T] = []
+        await workers.write(lambda: done.append(do(root)))
+        return done[0]
 
-        Raises:
-            Refusal: Writing is off, the path is taken or leads nowhere, or the disk does not take it.
-        """
+    def _for_writing(self) -> tuple[Root, Workers]:
         if not self.writes:
             raise Forbidden("Writing is off on this server. Only its operator can switch it on.")
         root, workers = self._opened(), self._workers
         if root is None or workers is None:
             raise _unavailable()
+        return root, workers
+
+    @asynccontextmanager
+    async def new_file(
+        self, path: str, overwrite: bool = False, mode: int | None = None
+    ) -> AsyncIterator[NewFile]:
+        """A file to be written: it appears when the block ends well, whole, and else not at all.
+
+        With `overwrite` it takes the place of a regular file that is there, and keeps that one's mode;
+        without one to keep, `mode` is given to it.
+
+        Raises:
+            Refusal: Writing is off, the path is taken or leads nowhere, or the disk does not take it.
+        """
+        root, workers = self._for_writing()
         file = NewFile(path, overwrite, self._quota, workers.write)
         try:
-            await workers.write(lambda: file.begin(root))
+            await workers.write(lambda: file.begin(root, mode))
             yield file
             await workers.write(lambda: file.finish(root))
         finally:
@@ -198,7 +218,7 @@ class Sandbox:
                 await self.list_directory(".", 1, 1, None)
             except Refusal as error:
                 return Health(state="unavailable", summary=str(error), mend="Let the server's user read it.")
-        name, mode = root.beneath.name, "New files may be written" if self.writes else "Read-only"
+        name, mode = root.beneath.name, "Files may be written" if self.writes else "Read-only"
         summary = {
             "openat2": "; the kernel opens every path beneath one held directory (openat2).",
             "walk": "; every path is opened beneath one held directory, name by name; no links.",

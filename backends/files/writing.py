@@ -5,21 +5,18 @@ nowhere else. What is there already stays as it is, unless the caller asks for i
 the old file or the new one at every moment, a crash included.
 """
 
-import ctypes
 import errno
-import functools
 import os
-import secrets
 import stat
-import sys
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from pathlib import Path
-from typing import NoReturn
 
+from backends.files import renaming
+from backends.files.held import Place, changed, hidden_name, refuse, same
+from backends.files.paths import written
 from backends.files.sandbox import Root
-from errors import Forbidden, TooMuch, Unavailable, Unknown, quote
+from errors import Forbidden, TooMuch, quote
 
 Threaded = Callable[[Callable[[], None]], Awaitable[None]]
 
@@ -29,39 +26,75 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 for _flag in ("O_CLOEXEC", "O_NOFOLLOW", "O_BINARY", "O_NOINHERIT"):
     _NEW |= getattr(os, _flag, 0)
 
-_HERE = -100  # AT_FDCWD
-_NO_REPLACE = 1
-
 
 class Quota:
-    """Bytes that this run of the server may still write. What was written and thrown away counts."""
+    """Bytes and files that this run of the server may still make. What was thrown away does not count."""
 
-    def __init__(self, most: int) -> None:
-        self.most = self.left = most
+    def __init__(self, most: int, most_files: int = 1_000_000) -> None:
+        self.most, self.most_files = most, most_files
+        self.left, self.files_left = most, most_files
+        self._turn = threading.Lock()
 
     def take(self, count: int) -> None:
-        """Raises TooMuch if there are not so many left."""
-        if count > self.left:
-            raise TooMuch(
-                f"This server may write {self.most:,} bytes until it is restarted; {self.left:,} are left."
-            )
-        self.left -= count
+        """Raises TooMuch if there are not so many bytes left."""
+        with self._turn:
+            if count > self.left:
+                raise TooMuch(
+                    f"This server may write {self.most:,} bytes until it is restarted; {self.left:,} are "
+                    "left."
+                )
+            self.left -= count
+
+    def take_file(self) -> None:
+        """Raises TooMuch if no more files or directories may be made."""
+        with self._turn:
+            if not self.files_left:
+                raise TooMuch(
+                    f"This server may make {self.most_files:,} files and directories until it is restarted; "
+                    "none is left. Files that are there can still be changed."
+                )
+            self.files_left -= 1
+
+    def give_back(self, count: int, files: int = 0) -> None:
+        with self._turn:
+            self.left += count
+            self.files_left += files
 
 
 class NewFile:
-    """One file on its way. `write` is for one task; the other methods are the sandbox's, for its threads."""
+    """One file on its way. `write` is for one task; the other methods are the sandbox's, for its threads.
 
-    def __init__(self, path: str, overwrite: bool, quota: Quota, threaded: Threaded) -> None:
+    Args:
+        path: The file.
+        overwrite: Whether it may take the place of a regular file.
+        quota: What may be written.
+        threaded: How `write` gets a thread.
+        expected: The only file whose place it may take; anything else that is there was not meant.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        overwrite: bool,
+        quota: Quota,
+        threaded: Threaded,
+        expected: os.stat_result | None = None,
+    ) -> None:
         self._path, self._overwrite, self._quota, self._threaded = path, overwrite, quota, threaded
-        # The name is hidden (config.HIDDEN), so that no client meets one that a crash has left.
-        self._name, self._part = "", f".almanac-{secrets.token_hex(8)}.part"
+        self._expected = expected
+        self._part = hidden_name()
         self._collected = bytearray()
-        self._directory: int | str | None = None
-        self._lies: os.stat_result | None = None
+        self._place: Place | None = None
         self._handle: int | None = None
+        self._taken = self._files = 0  # of the quota
         # A call can be cancelled while a thread works for it: end() waits for that, and nothing follows it.
         self._turn = threading.Lock()
         self.ended = False
+
+    @property
+    def path(self) -> str:
+        """Where it lies; the path that was asked for until that is known."""
+        return written(self._place.real) if self._place else self._path
 
     async def write(self, data: bytes) -> None:
         """Append; nothing is seen of it before the end.
@@ -72,47 +105,47 @@ class NewFile:
         """
         if self.ended:
             raise ValueError("the block of this file has ended")
-        self._quota.take(len(data))
-        self._collected += data
+        self._collect(data)
         if len(self._collected) >= _CHUNK:
             await self._threaded(self._put)
 
-    def begin(self, root: Root) -> None:
-        """Hold the directory and open the file there."""
+    def add(self, data: bytes) -> None:
+        """`write` for who is in a thread already."""
+        self._collect(data)
+        self._put()
+
+    def begin(self, root: Root, mode: int | None = None) -> None:
+        """Hold the directory and open the file there, with the mode of what it replaces or the one given."""
         with self._turn:
             if self.ended:
                 return
-            # What goes wrong in the block is told as trouble with reading: only the directory is taken there.
-            with root.place(self._path) as (directory, self._name):
-                where, self._lies = directory.where, directory.status
-                self._directory = os.dup(where) if isinstance(where, int) else where
+            # What goes wrong in the place is told as trouble with reading: only the directory is taken there.
+            self._place = place = Place(root, self._path)
             try:
-                replaced = self._replaced()
-                self._handle = os.open(self._at(self._part), _NEW, _MODE, dir_fd=self._held())
-                if replaced and hasattr(os, "fchmod"):
-                    os.fchmod(self._handle, stat.S_IMODE(replaced.st_mode) & 0o777)
+                replaced = self._replaced(place)
+                if replaced is None:
+                    self._quota.take_file()
+                    self._files = 1
+                self._handle = os.open(place.at(self._part), _NEW, _MODE, dir_fd=place.held)
+                self._take_after(replaced, mode)
             except OSError as error:
-                self._refuse(error)
+                refuse(error, self._path)
 
     def finish(self, root: Root) -> None:
         """Make it durable and give it its name, unless that is taken by now."""
         self._put()
         with self._turn:
-            if self._handle is None:  # ended
+            if self._handle is None or self._place is None:  # ended
                 return
-            with root.place(self._path) as (directory, _):
-                if not (self._lies and os.path.samestat(directory.status, self._lies)):
-                    raise Unavailable(
-                        f"The directory of {quote(self._path)} was moved meanwhile; nothing was kept. "
-                        "Try again."
-                    )
+            self._place.check(root)
             try:
                 os.fsync(self._handle)
                 self._close()  # Windows renames no open file
-                self._name_it()
-                self._settle()
+                self._name_it(self._place)
+                self._taken = self._files = 0  # kept, whatever the disk says from here on
+                self._place.settle()
             except OSError as error:
-                self._refuse(error)
+                refuse(error, self._path)
             self._let_go()
 
     def end(self) -> None:
@@ -120,6 +153,11 @@ class NewFile:
         with self._turn:
             if not self.ended:
                 self._let_go()
+
+    def _collect(self, data: bytes) -> None:
+        self._quota.take(len(data))
+        self._taken += len(data)
+        self._collected += data
 
     def _put(self) -> None:
         with self._turn:
@@ -131,21 +169,40 @@ class NewFile:
                 while rest:
                     rest = rest[os.write(self._handle, rest) :]
             except OSError as error:
-                self._refuse(error)
+                refuse(error, self._path)
 
-    def _name_it(self) -> None:
-        source, target, held = self._at(self._part), self._at(self._name), self._held()
-        if self._overwrite:
-            self._replaced()
+    def _take_after(self, replaced: os.stat_result | None, mode: int | None) -> None:
+        assert self._handle is not None  # noqa: S101 - opened in the line before
+        if replaced is not None and hasattr(os, "fchown"):
+            with suppress(PermissionError):  # a file of another user's becomes the server's
+                os.fchown(self._handle, replaced.st_uid, replaced.st_gid)
+        kept = replaced.st_mode if replaced is not None else mode
+        if kept is not None and hasattr(os, "fchmod"):
+            os.fchmod(self._handle, stat.S_IMODE(kept) & 0o777)
+
+    def _name_it(self, place: Place) -> None:
+        source, target, held = place.at(self._part), place.at(), place.held
+        there = self._replaced(place) if self._overwrite else None
+        if there is None:
+            if self._expected is not None:
+                raise changed(self._path)
+            renaming.move_new(source, target, held, held)
+            return
+        if not renaming.exchange(source, target, held):
             os.replace(source, target, src_dir_fd=held, dst_dir_fd=held)
-        else:
-            name_new(source, target, held)
+            return
+        old = place.status(self._part)
+        if old is None or not same(old, there):  # another has come between the look and the exchange
+            with suppress(OSError):
+                if renaming.exchange(source, target, held):
+                    raise changed(self._path)
+            place.show(self._part)  # never thrown away with ours
+            raise changed(self._path)
 
-    def _replaced(self) -> os.stat_result | None:
+    def _replaced(self, place: Place) -> os.stat_result | None:
         """The file that is there and may be replaced."""
-        try:
-            there = os.stat(self._at(self._name), dir_fd=self._held(), follow_symlinks=False)
-        except FileNotFoundError:
+        there = place.status()
+        if there is None:
             return None
         if not self._overwrite:
             raise FileExistsError(errno.EEXIST, "there already")
@@ -153,88 +210,28 @@ class NewFile:
             raise Forbidden(f"{quote(self._path)} is no regular file; nothing else is replaced.")
         if not there.st_mode & 0o222:
             raise Forbidden(f"{quote(self._path)} is write-protected and is not replaced.")
+        if self._expected is not None and not (
+            same(there, self._expected) and there.st_ctime_ns == self._expected.st_ctime_ns
+        ):
+            raise changed(self._path)
         return there
-
-    def _settle(self) -> None:
-        """Have the directory's new entry outlive a power cut, where the file system can promise that."""
-        if (held := self._held()) is not None:
-            try:
-                os.fsync(held)
-            except OSError as error:
-                if error.errno not in (errno.EINVAL, errno.EBADF, errno.EOPNOTSUPP):
-                    raise
 
     def _let_go(self) -> None:
         self.ended = True
         self._collected = bytearray()
+        self._quota.give_back(self._taken, self._files)
+        self._taken = self._files = 0
         with suppress(OSError):  # a late trouble of the disk with what is thrown away
             self._close()
-        if self._directory is None:
+        place, self._place = self._place, None
+        if place is None:
             return
         with suppress(OSError):  # it has its name, or its directory is gone
-            os.unlink(self._at(self._part), dir_fd=self._held())
-        if isinstance(self._directory, int):
-            os.close(self._directory)
-        self._directory = None
+            os.unlink(place.at(self._part), dir_fd=place.held)
+        with suppress(OSError):
+            place.close()
 
     def _close(self) -> None:
         handle, self._handle = self._handle, None  # closed even when that fails: never again
         if handle is not None:
             os.close(handle)
-
-    def _held(self) -> int | None:
-        return self._directory if isinstance(self._directory, int) else None
-
-    def _at(self, name: str) -> str:
-        return str(Path(self._directory, name)) if isinstance(self._directory, str) else name
-
-    def _refuse(self, error: OSError) -> NoReturn:
-        sent = quote(self._path)
-        match error.errno:
-            case errno.EEXIST | errno.ENOTEMPTY | errno.EISDIR:
-                raise Forbidden(f"{sent} is there already and is not replaced. Pick another name.") from error
-            case errno.EACCES | errno.EPERM:
-                raise Forbidden(f"The system does not let this server write {sent}.") from error
-            case errno.ENAMETOOLONG:
-                raise TooMuch(f"{sent} is too long for this file system.") from error
-            case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
-                raise Unavailable(f"There is no room left for {sent}; nothing was kept of it.") from error
-            case errno.EROFS:
-                raise Unavailable(f"{sent} lies on a disk that can only be read.") from error
-            case errno.ENOENT:
-                raise Unknown(f"The directory of {sent} is gone. files_list shows what there is.") from error
-            case errno.EIO | errno.EMFILE | errno.ENFILE | errno.ENOMEM | errno.ESTALE | errno.EOPNOTSUPP:
-                raise Unavailable(f"The system cannot write {sent} just now. Try again.") from error
-        raise error
-
-
-def name_new(source: str, target: str, held: int | None) -> None:
-    """Rename in one directory, in one step that fails if the new name is taken.
-
-    Raises:
-        FileExistsError: It is, even if by a link that leads nowhere.
-    """
-    if os.name == "nt":
-        Path(source).rename(target)  # replaces nothing there
-        return
-    if rename := _renameat2():
-        at = _HERE if held is None else held
-        if rename(at, os.fsencode(source), at, os.fsencode(target), _NO_REPLACE) == 0:
-            return
-        number = ctypes.get_errno()
-        if number not in (errno.ENOSYS, errno.EINVAL, errno.EPERM):  # not this kernel, file system, container
-            raise OSError(number, os.strerror(number))
-    os.link(source, target, src_dir_fd=held, dst_dir_fd=held, follow_symlinks=False)
-    os.unlink(source, dir_fd=held)
-
-
-@functools.cache
-def _renameat2() -> Callable[..., int] | None:
-    """The C library's own: the call has another number on each architecture."""
-    if sys.platform != "linux":
-        return None
-    found = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if found is not None:
-        found.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
-        found.restype = ctypes.c_int
-    return found

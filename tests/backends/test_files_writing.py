@@ -15,8 +15,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from backends.files import Sandbox
-from backends.files import writing as new_files
+from backends.files import Sandbox, renaming
 from backends.files.beneath import Mechanism, hold
 from backends.files.deny import Deny
 from backends.files.sandbox import Root
@@ -80,7 +79,7 @@ def killed_while_it_runs(root: Path, body: str) -> Iterator[None]:
     script = f"""
 import asyncio, sys
 sys.path.insert(0, {str(ROOT)!r})
-from backends.files import Sandbox
+from backends.files import Sandbox, renaming
 from config import FilesSettings
 async def main():
     async with Sandbox(FilesSettings(root={str(root)!r}, write=True)) as sandbox:
@@ -376,7 +375,7 @@ async def test_a_name_taken_while_the_file_is_written_stays_with_who_took_it(
     writing: Callable[..., Sandbox], root: Path, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
     if by == "link":
-        monkeypatch.setattr(new_files, "_renameat2", lambda: None)
+        monkeypatch.setattr(renaming, "_renameat2", lambda: None)
     else:
         monkeypatch.delattr(os, "link")
 
