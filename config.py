@@ -142,6 +142,10 @@ class TranslateSettings(Section):
     apertium_modes: Location = Field(
         Path("/usr/share/apertium/modes"), description="Directory of Apertium's installed modes."
     )
+    apertium_pairs: int = Field(
+        3, ge=1, le=32, description="Most Apertium pairs kept running at once, 100 to 170 MB each."
+    )
+    apertium_idle: Seconds = Field(300, description="Seconds after which an Apertium pair unused is closed.")
     timeout: Seconds = Field(20, description="Seconds one translation may take over all engines.")
     max_chars: int = Field(50_000, ge=1, le=1_000_000, description="Characters one call may translate.")
     document_timeout: Annotated[float, Field(gt=0, le=86_400)] = Field(
