@@ -3,29 +3,32 @@
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 import anyio.to_thread
 
 from backends import Health
-from backends.translate.apertium import Apertium
 from backends.translate.chain import Chain, Outcome
-from backends.translate.deep import DeepTranslator
+from backends.translate.chosen import chosen
 from backends.translate.detect import UNDETERMINED, UNSURE, Detector
 from backends.translate.engine import Engine
-from backends.translate.languages import Languages, same
-from backends.translate.pieces import has_letters, whole_characters
+from backends.translate.languages import same
+from backends.translate.pairs import Pairs
+from backends.translate.pieces import has_words, whole_characters
+from backends.translate.remembered import Remembered
 from backends.translate.results import (
     BatchItem,
     BatchResult,
     Detection,
-    Language,
     LanguageList,
     TextResult,
 )
 from config import TranslateSettings
 from errors import Refusal, TooMuch, Unavailable, Unknown, quote
+
+if TYPE_CHECKING:
+    from state import State
 
 __all__ = ["BatchResult", "Detection", "LanguageList", "TextResult", "Translator"]
 
@@ -45,31 +48,24 @@ class Translator:
     Args:
         settings: Which engines, in which order, and where.
         clock: Seconds, for how long an engine rests after a failure.
+        state: Where translations outlive the process and are shared; without it they do not.
     """
 
-    def __init__(self, settings: TranslateSettings, clock: Callable[[], float] = time.monotonic) -> None:
-        self._settings = settings
-        self._clock = clock
+    def __init__(
+        self,
+        settings: TranslateSettings,
+        clock: Callable[[], float] = time.monotonic,
+        state: "State | None" = None,
+    ) -> None:
+        self._settings, self._clock, self._state = settings, clock, state
         self._build()
 
     def _build(self) -> None:
-        engines = [self._engine(name) for name in dict.fromkeys(self._settings.providers)]
-        self._chain = Chain(engines, self._settings.timeout, self._clock)
+        engines = chosen(self._settings, self._clock)
+        remembered = Remembered(self._settings.cache, self._state)
+        self._chain = Chain(engines, self._settings.timeout, self._clock, remembered)
+        self._pairs = Pairs(self._chain, self._settings)
         self._detector = Detector()
-        self._loading = anyio.Lock()
-        self._known: Languages | None = None
-
-    def _engine(self, name: str) -> Engine:
-        match name:
-            case "google":
-                return DeepTranslator(name, self._settings.google_url, self._question_s)
-            case "mymemory":
-                return DeepTranslator(name, self._settings.mymemory_url, self._question_s)
-        return Apertium(self._settings.apertium_modes)
-
-    @property
-    def _question_s(self) -> float:
-        return self._settings.timeout / 4  # an engine that hangs leaves time for all three
 
     async def __aenter__(self) -> Self:
         self._build()  # nothing of an earlier time it was open is left
@@ -85,7 +81,7 @@ class Translator:
     async def text(self, text: str, target: str, source: str = "auto") -> TextResult:
         """Translate one text."""
         self._refuse_too_much(len(text), "The text holds")
-        into, out_of = await self._pair(target, source)
+        into, out_of = await self._pairs.resolve(target, source)
         return await self._translate(text, into, out_of)
 
     async def batch(
@@ -97,7 +93,7 @@ class Translator:
             report: Is told how many of the different texts are done, out of how many.
         """
         self._refuse_too_much(sum(map(len, texts)), "The texts hold")
-        into, out_of = await self._pair(target, source)
+        into, out_of = await self._pairs.resolve(target, source)
         done: dict[str, TextResult | Refusal] = {}
         different = list(dict.fromkeys(texts))
         waiting = iter(different)
@@ -144,36 +140,12 @@ class Translator:
         Args:
             query: Part of a name or the beginning of a code; without it regional variants are left out.
         """
-        known = await self._languages()
-        names = await known.all_names()
-        engines = self._chain.engines
-        able = [e.name for e in engines if not e.missing() and self._chain.awake(e)]
-        resting = [e.name for e in engines if not self._chain.awake(e)]
-        doing = {
-            tag: tuple(p for p in known.providers[tag] if p in able) for tag in known.matching(query or "")
-        }
-        now = [tag for tag in doing if doing[tag]]
-        shown = now if query else [tag for tag in now if not known.is_variant(tag)]
-        variants = len(now) - len(shown)
-        notices = []
-        if resting:
-            notices.append(
-                f"{' and '.join(resting)} failed just now, and what no other engine does is left out."
-            )
-        if variants:
-            notices.append(f"{variants} regional variants are left out: ask with a query.")
-        for engine in engines:
-            if pairs := ", ".join(f"{source} to {target}" for source, target in engine.local_pairs()):
-                notices.append(f"{engine.name} translates only {pairs}.")
-        return LanguageList(
-            languages=tuple(Language(code=tag, name=names[tag], providers=doing[tag]) for tag in shown),
-            notices=tuple(notices),
-        )
+        return await self._pairs.listing(query)
 
     async def health(self, probe: bool = False) -> Health:
         """How the engines are; with `probe`, after asking each for a short translation."""
         if probe:
-            await self._languages()
+            await self._pairs.known()
             async with anyio.create_task_group() as tasks:
                 for engine in self._chain.engines:
                     tasks.start_soon(self._probe, engine)
@@ -185,8 +157,10 @@ class Translator:
         mend = []
         if any(p.state == "failing" for p in states):
             mend.append("Check this machine's network.")
-        if any(p.state == "missing" for p in states):
+        if any(p.name == "apertium" and p.state == "missing" for p in states):
             mend.append("Translate without network: apt-get install apertium apertium-eng-spa, then restart.")
+        if any(p.name == "deepl" and p.note.endswith("installed") for p in states):
+            mend.append("Install the Python package deepl.")
         return Health(
             state="unavailable" if not well else "degraded" if ill else "ready",
             summary="; ".join([*(well or ["no engine can translate"]), *ill]) + ".",
@@ -199,28 +173,8 @@ class Translator:
 
     async def _complete(self, typed: str, given: Mapping[str, str]) -> list[str]:
         """Codes and names that begin with what was typed."""
-        known = await self._languages()
+        known = await self._pairs.known()
         return await known.beginning_with(typed)
-
-    async def _languages(self) -> Languages:
-        """The tables of all engines, read once: 0.4 s, in a thread."""
-        async with self._loading:
-            if self._known is None:
-                self._known = await anyio.to_thread.run_sync(self._load)
-        return self._known
-
-    def _load(self) -> Languages:
-        names: dict[str, str] = {}
-        for engine in self._chain.engines:
-            engine.load()
-            names = {**engine.names(), **names}  # of two meanings of a name, the first engine's
-        return Languages({e.name: e.languages() for e in self._chain.engines}, names)
-
-    async def _pair(self, target: str, source: str) -> tuple[str, str | None]:
-        known = await self._languages()
-        into = await known.resolve(target, "target")
-        automatic = source.strip().casefold() in ("", "auto")
-        return into, None if automatic else await known.resolve(source, "source")
 
     async def _translate(self, text: str, target: str, source: str | None) -> TextResult:
         """One text, from a source that is known or is to be detected."""
@@ -231,14 +185,16 @@ class Translator:
             guess = await self._detector.language(text)
             source, sure = guess.code, guess.confidence
         as_it_is = ""
-        if not has_letters(text):
-            as_it_is = "nothing to translate: no letters"
+        if not has_words(text):
+            as_it_is = "nothing to translate: no words"
         elif source != "und" and same(source, target):
             as_it_is = f"nothing to translate: it is {source} already"
             as_it_is += "; name the source if that is wrong" if sure else ""
         if as_it_is:
             outcome = Outcome(text, "none", as_it_is, ())
         elif source != "und":
+            if not self._chain.fitting(source, target):
+                raise await self._pairs.unsupported(source, target)
             outcome = await self._chain.translate(text, source, target)
         else:
             outcome = await self._undetected(text, target)

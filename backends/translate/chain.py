@@ -1,21 +1,21 @@
-"""Engines in order: each gets its share of the time, the next one steps in, and one that failed rests."""
+"""Engines in order: each gets its share of the time, the next one steps in, and one that fails rests."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import anyio
 
 from backends import Provider
-from backends.translate.engine import Engine, Pair, Trouble
+from backends.translate.doubts import Doubts
+from backends.translate.engine import Engine, Pair, Rendering, Trouble
+from backends.translate.remembered import Question, Remembered
 from errors import Unavailable
+from upstream import Breaker
 
 PROBE_S = 5.0
-REST_S = 60.0  # how long an engine that failed is not asked: an offline machine must not wait every time
-
-
-class Failure(NamedTuple):
-    reason: str
-    at: float
+FAILURES = 3  # in a row, of the kind that may be over at once; being offline or over a limit rests at once
+REST_S = 60.0
 
 
 class Outcome(NamedTuple):
@@ -25,15 +25,44 @@ class Outcome(NamedTuple):
     notices: tuple[str, ...]
 
 
-class Chain:
-    """Asks the engines that can do a pair, best first."""
+@dataclass
+class Link:
+    """An engine in the chain, and how it has been doing."""
 
-    def __init__(self, engines: Sequence[Engine], timeout_s: float, clock: Callable[[], float]) -> None:
+    engine: Engine
+    breaker: Breaker
+    worked: bool = False
+    reason: str = ""  # of its last failure, until it works again
+    failed_at: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return self.engine.name
+
+
+class Chain:
+    """Asks the engines that can do a pair, best first.
+
+    Args:
+        remembered: What was translated before.
+    """
+
+    def __init__(
+        self,
+        engines: Sequence[Engine],
+        timeout_s: float,
+        clock: Callable[[], float],
+        remembered: Remembered,
+    ) -> None:
         self.engines = engines
-        self._timeout_s = timeout_s
-        self._clock = clock
-        self._failures: dict[str, Failure] = {}
-        self._worked: set[str] = set()
+        self.generations: Mapping[str, str] = {}  # by engine; set once they are loaded
+        self._timeout_s, self._clock, self._remembered = timeout_s, clock, remembered
+        self._links = {e.name: Link(e, Breaker(FAILURES, REST_S, clock)) for e in engines}
+        self._doubts = Doubts()
+
+    def fitting(self, source: str | None, target: str) -> list[tuple[Engine, Pair]]:
+        """The engines that can do a pair, resting or not."""
+        return [(engine, pair) for engine in self.engines if (pair := engine.pair(source, target))]
 
     async def translate(self, text: str, source: str | None, target: str) -> Outcome:
         """Translate a text that holds letters; a source of None is left to an engine that detects.
@@ -41,82 +70,89 @@ class Chain:
         Raises:
             Unavailable: It says what each engine did, and what would help.
         """
-        fitting = [(engine, pair) for engine in self.engines if (pair := engine.pair(source, target))]
-        told = [f"{e.name} {self._resting(e.name)}" for e, _ in fitting if self._resting(e.name)]
-        awake = [(engine, pair) for engine, pair in fitting if self.awake(engine)]
+        fitting = self.fitting(source, target)
+        told: list[str] = []
         deadline = anyio.current_time() + self._timeout_s
-        for left, (engine, pair) in zip(range(len(awake), 0, -1), awake, strict=True):
-            share_s = (deadline - anyio.current_time()) / left
+        for number, (engine, pair) in enumerate(fitting):
+            link = self._links[engine.name]
+            question = Question(
+                engine.name, self.generations.get(engine.name, ""), pair.source, pair.target, text
+            )
+            if rendering := await self._remembered.get(question):
+                return self._outcome(link, rendering, pair, told)
+            if link.breaker.wait_s() > 0:
+                told.append(f"{link.name} {link.reason}{self._ago(link)}")
+                continue
+            left = 1 + sum(self.awake(other) for other, _ in fitting[number + 1 :])
             try:
-                return await self._ask(engine, text, pair, share_s, told)
+                rendering = await self._ask(link, text, pair, (deadline - anyio.current_time()) / left)
             except Trouble as trouble:
-                self._note(engine.name, trouble)
-                told.append(f"{engine.name} {trouble}")
+                self._note(link, trouble)
+                told.append(f"{link.name} {trouble}")
+                continue
+            await self._remembered.put(question, rendering)
+            return self._outcome(link, rendering, pair, told)
         raise Unavailable(self._nobody(source, target, told, fitting))
 
-    async def _ask(
-        self, engine: Engine, text: str, pair: Pair, share_s: float, told: Sequence[str]
-    ) -> Outcome:
+    async def _ask(self, link: Link, text: str, pair: Pair, share_s: float) -> Rendering:
         rendering = None
         with anyio.move_on_after(share_s):
-            rendering = await engine.translate(text, pair)
+            rendering = await link.engine.translate(text, pair)
         if rendering is None:
             # Its single questions have a shorter deadline, so it was answering, only not fast enough.
             raise Trouble("did not finish in time", rest=False)
-        self._failures.pop(engine.name, None)
-        self._worked.add(engine.name)
-        notices = [f"{'; '.join(told)}, so {engine.name} translated."] if told else []
-        return Outcome(
-            rendering.text,
-            engine.name,
-            rendering.quality,
-            (*notices, *[pair.notice] * bool(pair.notice), *rendering.notices),
-        )
+        self._doubts.check(text, rendering.text, pair)
+        link.breaker.succeeded()
+        link.worked, link.reason = True, ""
+        return rendering
+
+    @staticmethod
+    def _outcome(link: Link, rendering: Rendering, pair: Pair, told: Sequence[str]) -> Outcome:
+        notices = [f"{'; '.join(told)}, so {link.name} translated."] if told else []
+        notices += [pair.notice] * bool(pair.notice)
+        return Outcome(rendering.text, link.name, rendering.quality, (*notices, *rendering.notices))
 
     async def probe(self, engine: Engine, pair: Pair, text: str) -> None:
         """Ask one engine now, resting or not, and remember how it went."""
+        link = self._links[engine.name]
         try:
-            await self._ask(engine, text, pair, PROBE_S, ())
+            await self._ask(link, text, pair, PROBE_S)
         except Trouble as trouble:
-            self._note(engine.name, Trouble(str(trouble)))
+            self._note(link, Trouble(str(trouble), rest_s=trouble.rest_s or REST_S))
 
     def state(self, engine: Engine) -> Provider:
         """How an engine is, from what is known now."""
+        link = self._links[engine.name]
         if missing := engine.missing():
             return Provider(name=engine.name, state="missing", note=missing)
-        if resting := self._resting(engine.name):
-            return Provider(name=engine.name, state="failing", note=resting)
-        return Provider(name=engine.name, state="ready" if engine.name in self._worked else "untried")
+        if link.reason and (not self.awake(engine) or self._clock() - link.failed_at < REST_S):
+            return Provider(name=engine.name, state="failing", note=link.reason + self._ago(link))
+        return Provider(name=engine.name, state="ready" if link.worked else "untried")
 
     def awake(self, engine: Engine) -> bool:
-        return not self._resting(engine.name)
+        return self._links[engine.name].breaker.left_s() <= 0
 
-    def _note(self, name: str, trouble: Trouble) -> None:
+    def _note(self, link: Link, trouble: Trouble) -> None:
         if trouble.rest:
-            self._failures[name] = Failure(str(trouble), self._clock())
+            link.breaker.failed(trouble.rest_s)
+            link.reason, link.failed_at = str(trouble), self._clock()
 
-    def _resting(self, name: str) -> str:
-        """What an engine did, while it rests for it."""
-        failure = self._failures.get(name)
-        if failure is None or (since := self._clock() - failure.at) >= REST_S:
+    def _ago(self, link: Link) -> str:
+        """How long since it failed, in steps: a hundred texts of one batch say the same."""
+        since = self._clock() - link.failed_at
+        if since < 1:
             return ""
-        return f"{failure.reason} {since:.0f} s ago" if since >= 1 else failure.reason
+        return " just now" if since < 60 else f" {since / 60:.0f} min ago"
 
     def _nobody(
         self, source: str | None, target: str, told: Sequence[str], fitting: Sequence[tuple[Engine, Pair]]
     ) -> str:
         direction = f"from {source} to {target}" if source else f"to {target} without a source"
         able = {engine.name for engine, _ in fitting}
-        unable = [e for e in self.engines if e.name not in able]
-        lacks = [f"{e.name}: {e.missing() or 'not this pair'}" for e in unable]
-        if not fitting:
-            return (
-                f"No engine here translates {direction} ({'; '.join(lacks)}). "
-                "translate_languages lists what can be done."
-            )
-        waits = [(REST_S - self._clock() + f.at, name) for name, f in self._failures.items() if name in able]
-        wait_s, first = min(waits, default=(0, ""))
-        again = f" {first} is asked again in {max(1, wait_s):.0f} s." if waits else ""
+        lacks = [f"{e.name}: {e.missing() or 'not this pair'}" for e in self.engines if e.name not in able]
+        waits = [(self._links[name].breaker.left_s(), name) for name in able]
+        wait_s, first = min([wait for wait in waits if wait[0] > 0], default=(0.0, ""))
+        again = f" {first} is asked again in {max(1, wait_s):.0f} s." if first else ""
         return (
             f"No engine translated {direction}: {'; '.join([*told, *lacks])}.{again} A network connection or "
             "Apertium with this pair on the server would help; translate_languages lists what works now."

@@ -12,29 +12,23 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import anyio
 import anyio.from_thread
 import anyio.to_thread
-import httpx2
 
+from backends.translate.doubts import Doubts
 from backends.translate.engine import Pair, Rendering, Trouble
 from backends.translate.languages import Table, other_variant
 from backends.translate.pieces import translate_in_pieces
-from upstream import why_no_connection
+from backends.translate.web import UNREADABLE, Web, check_status
 
-USER_AGENT = "almanac-mcp-server"
 AT_ONCE = 4  # questions to one service; its own advice is five a second
-MAX_ANSWER_BYTES = 2_000_000  # a real answer to the longest question is under 100 kB
 MAX_TEXT = 65_536  # characters; the longest question is 5 kB
-UNREADABLE = "sent an answer that cannot be read"
-# What pages come in. Python knows more under that name, and some of it raises or takes quadratic time.
-_CHARSET = re.compile(
-    r"utf-?8|(us-)?ascii|iso-8859-\d+|windows-12\d\d|koi8-[ru]|shift_jis|euc-(jp|kr)|gb(k|2312|18030)|big5",
-    re.IGNORECASE,
-)
+BLOCKED_S = 600.0  # a captcha or a used-up day does not go away by itself in a minute
 
 
 @dataclass(frozen=True)
@@ -85,7 +79,7 @@ def _read_mymemory(page: Page) -> Page:
         status = int(data.get("responseStatus", 200))
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         raise Trouble(UNREADABLE) from None
-    _check_status(status)
+    check_status(status)
     return replace(page, data=data)
 
 
@@ -136,6 +130,21 @@ KINDS = {
 }
 
 
+def _codes(kind: Kind) -> tuple[Mapping[str, str], list[str]]:
+    """An engine's codes by name, and the names that can be used, the plainest first."""
+    from deep_translator import constants  # type: ignore[import-untyped]  # it ships no types
+
+    codes: Mapping[str, str] = getattr(constants, kind.languages)
+    # The plainest name is the main variant: 'german' before 'austrian german'.
+    return codes, sorted((name for name in codes if codes[name] not in kind.wrong_codes), key=len)
+
+
+def table(name: str) -> Table:
+    """The languages of one of deep-translator's engines; nothing is asked and no engine is made."""
+    codes, usable = _codes(KINDS[name])
+    return Table((codes[name] for name in usable), KINDS[name].prefer)
+
+
 @dataclass
 class DeepTranslator:
     """One of deep-translator's engines."""
@@ -147,6 +156,8 @@ class DeepTranslator:
     def __post_init__(self) -> None:
         self._kind = KINDS[self.name]
         self._threads = anyio.CapacityLimiter(AT_ONCE)
+        self._web = Web(secure=self.url.startswith("https:"), timeout_s=self.timeout_s)
+        self._doubts = Doubts(self._kind.rubbish)
         self._engine: Any = None
 
     @property
@@ -155,23 +166,12 @@ class DeepTranslator:
 
     def load(self) -> None:
         """Import deep-translator (0.2 s), in a worker thread."""
-        from deep_translator import constants  # type: ignore[import-untyped]  # it ships no types
-
-        kind = self._kind
-        codes: Mapping[str, str] = getattr(constants, kind.languages)
-        # The plainest name is the main variant: 'german' before 'austrian german'.
-        usable = sorted((name for name in codes if codes[name] not in kind.wrong_codes), key=len)
-        self._table = Table((codes[name] for name in usable), kind.prefer)
+        codes, usable = _codes(self._kind)
+        self._table = table(self.name)
         tags = {code: tag for tag, code in self._table.codes.items()}
         self._names = {name: tags[codes[name]] for name in usable if codes[name] in tags}
         self._engine = self._private_engine()
-        self._client = httpx2.AsyncClient(
-            headers={"User-Agent": USER_AGENT},
-            timeout=httpx2.Timeout(self.timeout_s, connect=min(3, self.timeout_s)),
-            follow_redirects=False,  # a redirect leads to a captcha, or where nobody meant to send the text
-            trust_env=False,  # settings alone say where a text goes
-            verify=httpx2.create_ssl_context(trust_env=False) if self.url.startswith("https:") else False,
-        )
+        self._web.load()
 
     def _private_engine(self) -> Any:
         """The engine's class out of a copy of its module that belongs to this object alone.
@@ -188,7 +188,15 @@ class DeepTranslator:
         vars(module).update(
             requests=SimpleNamespace(get=self._get), BASE_URLS={self._kind.base_url: self.url}
         )
-        return getattr(module, self._kind.engine)
+        engine = getattr(module, self._kind.engine)
+        # They read a file of this machine by its path, end the process if there is none, or ask without us.
+        for method in ("translate_file", "translate_batch", "_translate_file", "_translate_batch"):
+            setattr(engine, method, _unreachable)
+        return engine
+
+    @property
+    def generation(self) -> str:
+        return f"{self.url} {version('deep-translator')}"
 
     def missing(self) -> str:
         return ""
@@ -217,8 +225,7 @@ class DeepTranslator:
         return Rendering(await translate_in_pieces(text, self._kind.limit_bytes, ask), self._kind.quality)
 
     async def aclose(self) -> None:
-        if self._engine is not None:
-            await self._client.aclose()
+        await self._web.aclose()
 
     def _ask(self, question: str, pair: Pair) -> str:
         """One question in a worker thread, to an engine that lives no longer than that."""
@@ -230,52 +237,26 @@ class DeepTranslator:
             raise Trouble("gave no translation", rest=False)
         if len(answer) > MAX_TEXT:
             raise Trouble(UNREADABLE)
-        if self._kind.rubbish.search(answer) and not self._kind.rubbish.search(question):
-            raise Trouble("sent a warning in place of a translation")
         try:
             # MyMemory escapes as if for HTML; only a text without references tells them from its own.
             whole = html.unescape(answer) if "&" not in question else answer
             whole.encode()  # JSON can hold halves of characters, which nothing after this could send
         except ValueError:
             raise Trouble(UNREADABLE) from None
-        return whole
+        return self._doubts.check(question, whole, pair)
 
     def _get(self, url: str, params: Mapping[str, str], proxies: None = None) -> Page:
         """What deep-translator takes for `requests.get`; runs in its thread, asks in the event loop."""
         return anyio.from_thread.run(self._fetch, url, dict(params))
 
     async def _fetch(self, url: str, params: dict[str, str]) -> Page:
-        body = bytearray()
-        try:
-            with anyio.fail_after(self.timeout_s):
-                async with self._client.stream("GET", url, params=params) as response:
-                    _check_status(response.status_code)
-                    async for chunk in response.aiter_bytes():
-                        body += chunk
-                        if len(body) > MAX_ANSWER_BYTES:
-                            raise Trouble("sent an answer without end")
-                    charset = response.charset_encoding or "utf-8"
-        except (TimeoutError, httpx2.TimeoutException):
-            raise Trouble("did not answer in time") from None
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise Trouble(why_no_connection(error)) from None
-        return self._kind.read(Page(response.status_code, _decoded(body, charset)))
+        answer = await self._web.send("GET", url, params=params)
+        check_status(answer.status, answer.retry_after_s)
+        return self._kind.read(Page(answer.status, answer.text))
 
 
-def _decoded(body: bytearray, charset: str) -> str:
-    if not _CHARSET.fullmatch(charset):
-        raise Trouble(UNREADABLE)
-    try:
-        return body.decode(charset, "replace")
-    except LookupError:  # a number that has no part of ISO 8859
-        raise Trouble(UNREADABLE) from None
-
-
-def _check_status(status: int) -> None:
-    if status == 429:
-        raise Trouble("has had too many requests")
-    if not 200 <= status < 300:
-        raise Trouble(f"answered with status {status}")
+def _unreachable(*_: object, **__: object) -> NoReturn:
+    raise NotImplementedError("only single texts are translated")
 
 
 def _failures() -> tuple[type[Exception], ...]:

@@ -1,7 +1,7 @@
 """Languages by BCP-47 code or English name in, canonical codes out; never a guess taken for an answer."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 
 import anyio.to_thread
@@ -50,13 +50,17 @@ def same(one: str, other: str) -> bool:
 class Table:
     """One engine's codes by canonical tag."""
 
-    def __init__(self, codes: Iterable[str], prefer: Iterable[str] = ()) -> None:
-        """`codes` are the engine's own, the preferred one of several regional variants first."""
+    def __init__(
+        self, codes: Iterable[str], prefer: Iterable[str] = (), means: Mapping[str, str] | None = None
+    ) -> None:
+        """`codes` are the engine's own, the preferred one of several regional variants first; `means` has
+        the tags of those that are no BCP-47."""
         self.codes: dict[str, str] = {}
         self._kin: dict[tuple[str, str], str] = {}
         for code in (*prefer, *codes):
             # Some of MyMemory's regions are none ('ln-LIN'); the language before them is meant.
-            if tag := canonical(code) or canonical(code.partition("-")[0]):
+            tag = (means or {}).get(code) or canonical(code) or canonical(code.partition("-")[0])
+            if tag:
                 self.codes.setdefault(tag, code)
                 self._kin.setdefault(kin(tag), tag)
 
@@ -83,14 +87,23 @@ def other_variant(engine: str, asked: str, found: str) -> str:
     import langcodes
 
     wanted, got = langcodes.get(asked).territory, langcodes.get(found).territory
+    if langcodes.get(found).script:
+        got = langcodes.get(found).maximize().territory  # zh-Hant is what zh-TW is written in
     return f"{engine} has no {asked}; its {found} was used." if wanted and wanted != got else ""
 
 
 class Languages:
     """The languages that engines can do, and how people call them."""
 
-    def __init__(self, providers: Mapping[str, Iterable[str]], names: Mapping[str, str]) -> None:
-        """`providers`: canonical tags by engine; `names`: further English names, to a canonical tag."""
+    def __init__(
+        self,
+        providers: Mapping[str, Iterable[str]],
+        names: Mapping[str, str],
+        advice: Callable[[str], str] = lambda tag: "",
+    ) -> None:
+        """`providers`: canonical tags by engine; `names`: further English names, to a canonical tag;
+        `advice`: who else could do a language, as a sentence for refusals."""
+        self._advice = advice
         self.providers: dict[str, list[str]] = {}
         for provider, tags in providers.items():
             for tag in tags:
@@ -116,6 +129,10 @@ class Languages:
     def is_variant(self, tag: str) -> bool:
         """Whether the tag names a region of a language that is listed by itself."""
         return tag.rpartition("-")[0] in self.providers
+
+    def of_language(self, tag: str) -> list[str]:
+        """Tags of the same language, in whatever script or region, the plainest first."""
+        return sorted((one for one in self.providers if kin(one)[0] == kin(tag)[0]), key=len)
 
     def matching(self, query: str) -> list[str]:
         """Tags whose name holds the query or whose code begins with it."""
@@ -145,7 +162,10 @@ class Languages:
         if found := await anyio.to_thread.run_sync(self._by_name, typed):
             return found
         if tag:
-            raise Unknown(f"{quote(given)} is a language that no engine here knows; see translate_languages.")
+            advice = await anyio.to_thread.run_sync(self._advice, tag)
+            raise Unknown(
+                f"{quote(given)} is a language that no engine here knows; see translate_languages.{advice}"
+            )
         near = await anyio.to_thread.run_sync(self._near, typed)
         raise Unknown(
             f"{parameter} takes a language code such as 'pt-BR' or its English name, not {quote(given)}."

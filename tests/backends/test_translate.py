@@ -130,17 +130,45 @@ async def test_rubbish_of_one_engine_is_never_returned(world: World, habit: str)
     assert "mymemory" in result.notices[0]
 
 
-async def test_an_engine_that_failed_rests_a_minute_and_is_then_asked_again(world: World) -> None:
+async def test_an_engine_that_failed_three_times_rests_a_minute_and_is_then_asked_again(
+    world: World,
+) -> None:
     world.google.trouble = "500"
     async with opened(world) as translator:
-        await translator.text("hello", "fr", "en")
+        for text in ("one", "two", "three"):
+            await translator.text(text, "fr", "en")
+        assert len(world.google.seen) == 3
         world.now += 59
-        result = await translator.text("hello", "fr", "en")
-        assert result.notices == ("google answered with status 500 59 s ago, so mymemory translated.",)
-        assert len(world.google.seen) == 1
+        result = await translator.text("four", "fr", "en")
+        assert result.notices == ("google answered with status 500 just now, so mymemory translated.",)
+        assert len(world.google.seen) == 3
         world.google.trouble = ""
         world.now += 1
-        assert (await translator.text("hello", "fr", "en")).provider == "google"
+        assert (await translator.text("four", "fr", "en")).provider == "google"
+
+
+@pytest.mark.parametrize("trouble", ["slow", "429", "429 with seconds"])
+async def test_an_engine_that_hangs_or_has_had_enough_rests_at_once(world: World, trouble: str) -> None:
+    world.google.trouble, world.google.retry_after = trouble, "30"
+    async with opened(world, timeout=2) as translator:
+        for text in ("one", "two"):
+            assert (await translator.text(text, "fr", "en")).provider == "mymemory"
+        assert len(world.google.seen) == 1
+        world.google.trouble = ""
+        world.now += 31
+        later = await translator.text("three", "fr", "en")
+        assert later.provider == ("google" if trouble == "429 with seconds" else "mymemory")
+
+
+async def test_after_its_rest_one_text_is_let_through_to_see(world: World) -> None:
+    world.google.trouble = "429"
+    async with opened(world) as translator:
+        await translator.text("one", "fr", "en")
+        world.google.seen.clear()
+        world.google.trouble = "500"
+        world.now += 60
+        await asyncio.gather(*(translator.text(f"text {n}", "fr", "en") for n in range(8)))
+        assert len(world.google.seen) == 1
 
 
 async def test_a_text_that_alone_fails_does_not_put_the_engine_to_rest(world: World) -> None:
@@ -177,7 +205,7 @@ async def test_when_nobody_is_left_the_refusal_says_who_was_tried_and_what_would
         )
         started = time.monotonic()
         world.now += 20
-        with pytest.raises(Unavailable, match=r"20 s ago.*google is asked again in 40 s"):
+        with pytest.raises(Unavailable, match=r"google did not answer in time just now.*asked again in 40 s"):
             await translator.text("secret words", "de", "en")
         assert time.monotonic() - started < 0.3
 
@@ -216,12 +244,46 @@ async def test_an_answer_after_the_deadline_reaches_nobody(world: World) -> None
         assert (await translator.text("second", "de", "en")).text == "second (de)"
 
 
-async def test_a_pair_that_no_engine_has_is_refused_with_where_to_look(world: World) -> None:
-    async with opened(world, providers=("google", "apertium")) as translator:
-        with pytest.raises(
-            Unavailable, match=r"^No engine here translates from en to sr-Latn .*translate_languages"
+@pytest.mark.parametrize(
+    ("providers", "source", "target", "told"),
+    [
+        (
+            ("google", "apertium"), "en", "sr-Latn",
+            "No engine here translates from en to sr-Latn. Nearest: Serbian (sr). mymemory could, if the operator "
+            "configured that. Apertium could with the package apertium-hbs-eng. translate_languages lists "
+            "what can be done.",
+        ),
+        (
+            ("apertium",), "en", "es-MX", "",
+        ),
+        (
+            ("apertium",), "es", "en",
+            "No engine here translates from es to en. deepl, libretranslate, google or mymemory could, if the "
+            "operator configured that. Apertium could with the package apertium-eng-spa. "
+            "translate_languages lists what can be done.",
+        ),
+        (
+            ("deepl", "libretranslate", "apertium"), "en", "ca",
+            "'ca' is a language that no engine here knows; see translate_languages. google or mymemory could, "
+            "if the operator configured that.",
+        ),
+    ],
+)  # fmt: skip
+async def test_a_pair_that_no_engine_has_is_refused_with_what_is_near_and_who_could(
+    world: World, providers: tuple[str, ...], source: str, target: str, told: str
+) -> None:
+    async with opened(world, providers=providers) as translator:
+        for call in (
+            translator.text("hello there", target, source),
+            translator.batch(["hello"], target, source),
         ):
-            await translator.text("hello", "sr-Latn", "en")
+            if not told:
+                await call
+                continue
+            with pytest.raises(Unknown) as caught:
+                await call
+            assert str(caught.value) == told
+    assert world.google.seen == []
 
 
 async def test_a_text_without_letters_and_one_in_the_target_language_come_back_as_they_are(
@@ -231,7 +293,7 @@ async def test_a_text_without_letters_and_one_in_the_target_language_come_back_a
         for text in ("", "🎉", "!!! ???\n", " 12:30 ", "\0"):
             result = await translator.text(text, "es")
             assert (result.text, result.provider) == (text, "none")
-            assert result.quality == "nothing to translate: no letters"
+            assert result.quality == "nothing to translate: no words"
         result = await translator.text(ENGLISH, "en")
         assert (result.text, result.provider) == (ENGLISH, "none")
         assert result.quality == "nothing to translate: it is en already; name the source if that is wrong"

@@ -230,7 +230,7 @@ async def test_mymemorys_escapes_are_undone_unless_the_text_has_its_own(
 ) -> None:
     mymemory[0].habit = "escaped"
     async with opened("mymemory", mymemory[1]) as engine:
-        assert await ask(engine, "don't <go>") == "don't <go> (es-ES)"
+        assert await ask(engine, "don't go < there") == "don't go < there (es-ES)"
     mymemory[0].habit = "plain"
     async with opened("mymemory", mymemory[1]) as engine:
         assert await ask(engine, "a &lt; b") == "a &lt; b (es-ES)"
@@ -386,9 +386,9 @@ RESULT = '<div class="result-container">'
         ("<div class=" * 100_000 + "<div class='result-container' lang=es>Hola</div>", "Hola"),
         (RESULT + "<br " * 400_000 + "</div>", UNREADABLE),
         (RESULT + "<br" + " " * 60_000 + "</div>", UNREADABLE),
-        (RESULT + "&" * 60_000 + "</div>", "&" * 60_000),
+        (RESULT + "&" * 60_000 + "</div>", "gave no translation"),
         (RESULT + "&#" + "1" * 5_000 + ";</div>", UNREADABLE),
-        (RESULT + "Error 500 (" * 5_900 + "</div>", ("Error 500 (" * 5_900)),
+        (RESULT + "Error 500 (" * 5_900 + "</div>", "gave a translation of another length"),
         (RESULT + "<div>Hola</div></div>", UNREADABLE),
         ('<div class="result-container"' * 60_000, "sent an answer without a translation"),
         (RESULT + "a" * 70_000 + "</div>", UNREADABLE),

@@ -1,0 +1,73 @@
+"""Which engines are used, in which order: what the operator names, or what is configured."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from backends.translate.apertium import Apertium
+from backends.translate.deep import DeepTranslator
+from backends.translate.deepl import DeepL
+from backends.translate.engine import Engine
+from backends.translate.libretranslate import LibreTranslate
+from config import TranslateSettings, on_loopback
+
+
+def chosen(settings: TranslateSettings, clock: Callable[[], float]) -> list[Engine]:
+    """The engines, best first. One that would send a text out is not even made where none may leave."""
+    names: list[str] = []
+    for name in settings.providers:
+        names += _configured(settings) if name == "auto" else [name]
+    return [
+        _made(name, settings, clock)
+        for name in dict.fromkeys(names)
+        if not settings.local_only or _stays_here(name, settings)
+    ]
+
+
+def _configured(settings: TranslateSettings) -> list[str]:
+    return [
+        *["deepl"] * bool(settings.deepl_key),
+        *["libretranslate"] * bool(settings.libretranslate_url),
+        "google",
+        "mymemory",
+        "apertium",
+    ]
+
+
+def _stays_here(name: str, settings: TranslateSettings) -> bool:
+    return name == "apertium" or (name == "libretranslate" and on_loopback(settings.libretranslate_url or ""))
+
+
+def _made(name: str, settings: TranslateSettings, clock: Callable[[], float]) -> Engine:
+    question_s = settings.timeout / 4  # an engine that hangs leaves time for three more
+    match name:
+        case "deepl":
+            return DeepL(_open(settings.deepl_key), settings.deepl_url or "", question_s)
+        case "libretranslate":
+            url, key = settings.libretranslate_url or "", _open(settings.libretranslate_key)
+            return LibreTranslate(url, key, question_s, clock)
+        case "google":
+            return DeepTranslator(name, settings.google_url, question_s)
+        case "mymemory":
+            return DeepTranslator(name, settings.mymemory_url, question_s)
+    return Apertium(settings.apertium_modes, settings.apertium_pairs, settings.apertium_idle)
+
+
+def _open(key: SecretStr | None) -> str:
+    return key.get_secret_value() if key else ""
+
+
+def generation(engine: Engine, settings: TranslateSettings) -> str:
+    """What an engine's answers depend on besides the question: another generation may answer otherwise."""
+    if isinstance(engine, DeepL | LibreTranslate | DeepTranslator):
+        return engine.generation
+    return _installed(settings.apertium_modes)
+
+
+def _installed(modes: Path) -> str:
+    """Apertium's pairs as they lie on this machine; a package that is replaced changes the times."""
+    try:
+        return " ".join(f"{path.stem}:{path.stat().st_mtime_ns}" for path in sorted(modes.glob("*.mode")))
+    except OSError:
+        return ""

@@ -1,0 +1,94 @@
+"""Whether an answer can be the translation of what was asked; what cannot be is never returned as text.
+
+A service says "I cannot" in many ways that look like a text: an error page with status 200, a warning where
+the translation stands, the question itself, or the answer to another one. None can be told for certain from
+outside, so each rule here is one that good translations do not break.
+"""
+
+import re
+import threading
+from collections import OrderedDict
+
+from backends.translate.engine import Pair, Trouble
+
+WARNED = "sent a warning in place of a translation"
+MIXED_UP = "sent the translation of another text"
+
+_PAGES = re.compile(
+    r"<!doctype html|<html[\s>]|<head>\s*<|\b50[0234] (Bad Gateway|Service Unavailable|Gateway Time-?out)"
+    r"|\bError \d{3} \(.{0,80}\)!!1|\bunusual traffic from your computer|MYMEMORY WARNING|Just a moment\.\.\."
+    r"|Attention Required! \| Cloudflare",
+    re.IGNORECASE,
+)
+_NUMBER = re.compile(r"\d{1,18}")
+_REMEMBERED = 256  # answers to one service; 20 kB
+_TELLING = 24  # characters: shorter answers, such as "Muchas gracias", fit many questions
+_UNLIKE = 0.15  # of the threes of characters in two questions are shared; two wordings of one share 0.3
+_BLOCKED_S = 600.0  # a captcha or a used-up day is not over in a minute
+
+
+class Doubts:
+    """What speaks against the answers of one service.
+
+    Args:
+        rubbish: What it says in place of a translation, besides the pages that anybody may send.
+    """
+
+    def __init__(self, rubbish: re.Pattern[str] | None = None) -> None:
+        self._rubbish = [_PAGES, *([rubbish] if rubbish else [])]
+        self._answers: OrderedDict[int, frozenset[int]] = OrderedDict()  # of texts only hashes are kept
+        self._turn = threading.Lock()
+
+    def check(self, question: str, answer: object, pair: Pair) -> str:
+        """The answer, if nothing speaks against it; raises Trouble."""
+        if not isinstance(answer, str) or not answer.strip():
+            raise Trouble("gave no translation", rest=False)
+        if any(pattern.search(answer) and not pattern.search(question) for pattern in self._rubbish):
+            raise Trouble(WARNED, rest_s=_BLOCKED_S)
+        if _has_words(question) and not _has_words(answer):
+            raise Trouble("gave no translation", rest=False)
+        if not len(question) / 12 - 10 <= len(answer) <= 12 * len(question) + 200:
+            raise Trouble("gave a translation of another length", rest=False)
+        if _language(pair.source) != _language(pair.target) and is_echo(question, answer):
+            raise Trouble("gave the text back untranslated", rest=False)
+        if _other_numbers(question, answer) or self._said_before(question, answer):
+            raise Trouble(MIXED_UP)
+        return answer
+
+    def _said_before(self, question: str, answer: str) -> bool:
+        """Whether this was the answer to a question that has nothing in common with this one."""
+        if len(answer) < _TELLING:
+            return False
+        shape = frozenset(hash(question[n : n + 3]) for n in range(max(1, min(len(question), 300) - 2)))
+        with self._turn:
+            before = self._answers.setdefault(hash(answer), shape)
+            self._answers.move_to_end(hash(answer))
+            while len(self._answers) > _REMEMBERED:
+                self._answers.popitem(last=False)
+        return len(before & shape) < _UNLIKE * len(before | shape)
+
+
+def is_echo(question: str, answer: str) -> bool:
+    """Whether a text of ordinary words came back as it was: names and single words rightly do."""
+    if question.strip() != answer.strip():
+        return False
+    words = [word for word in question.split() if word[0].isalpha()]
+    plain = [word for word in words if word[0].islower() or word[0].lower() == word[0].upper()]
+    return len(words) >= 5 and len(plain) * 2 >= len(words)
+
+
+def _has_words(text: str) -> bool:
+    """Letters, or so few digits that they may stand for a word."""
+    return any(c.isalpha() for c in text) or (len(text) < 20 and any(c.isdigit() for c in text))
+
+
+def _language(code: str) -> str:
+    return re.split(r"[-_]", code.lower())[0]
+
+
+def _other_numbers(question: str, answer: str) -> bool:
+    """Whether each has several numbers and they share none, not even in part (1990s, los años 90)."""
+    asked, told = set(_NUMBER.findall(question)), set(_NUMBER.findall(answer))
+    if len(asked) < 2 or len(told) < 2 or not "".join((*asked, *told)).isascii():
+        return False
+    return not any(one in other or other in one for one in asked for other in told)
