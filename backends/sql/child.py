@@ -11,6 +11,7 @@ It speaks frames (four bytes of length, then a marshalled dict) on its standard 
 import functools
 import marshal
 import os
+import signal
 import sqlite3
 import sys
 import time
@@ -31,6 +32,7 @@ def serve(uri: str, memory: str) -> None:
     except sqlite3.Error as error:
         _send(sink, failure(error))
         return
+    signal.signal(signal.SIGINT, lambda *_: connection.stop())  # the parent's, whose caller has left
     give_up_powers(memory_bytes)
     size = _memory(resident=True)
     _send(sink, {"ready": True})

@@ -120,6 +120,10 @@ class ReadOnlyConnection(sqlite3.Connection):
         finally:
             self.set_authorizer(self.authorize)
 
+    def stop(self) -> None:
+        """End the statement that is running at its next look at the time."""
+        self.deadline = 0.0
+
     def overdue(self) -> bool:
         """Whether the running statement has had its time; ends this process if its parent is gone."""
         now = time.monotonic()

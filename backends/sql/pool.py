@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from backends import Provider
-from backends.sql.worker import Killed, Overstayed, Worker, Write
+from backends.sql.worker import GRACE_SECONDS, Killed, Overstayed, Worker, Write
 from config import SqlSettings
 from errors import TooMuch, Unavailable, quote
 
 Params = Sequence[Any] | Mapping[str, Any]
 Way = Literal["page", "explain", "csv", "jsonl"]
+
+LONG_SECONDS = 0.1  # a statement over it may be stopped, to be run anew when fewer long ones are running
 
 _IMMUTABLE = (
     "Its directory cannot be written, so it is open as immutable: changes made elsewhere show once the file "
@@ -33,6 +35,10 @@ _TROUBLE = {
 _MISSING = "is not there; whoever runs this server has to put the file in its place"
 
 
+class _Long(Exception):
+    """A statement takes long, and as many such as may are running."""
+
+
 class Pool:
     """At most `connections` children of one database, and what is known of how it is."""
 
@@ -40,6 +46,8 @@ class Pool:
         self.name, self.immutable = name, False
         self._path, self._settings, self._others = path, settings, others
         self._free = asyncio.Semaphore(settings.connections)
+        self._most_long = max(1, settings.connections - 1)
+        self._long = asyncio.Semaphore(self._most_long)
         self._idle: list[Worker] = []
         self._workers: dict[Worker, tuple[int, ...]] = {}  # and the file each of them has open
         self._endings: set[asyncio.Task[None]] = set()
@@ -83,50 +91,106 @@ class Pool:
             Unavailable: The database cannot be read now.
             TooMuch: As many statements as may run at once have been running all the time.
         """
-        timeout = self._settings.timeout
         ask = {
             "sql": sql,
             "params": params,
             "limit": limit,
             "offset": offset,
-            "seconds": seconds or timeout,
+            "seconds": seconds or self._settings.timeout,
             "bytes": most_bytes or self._settings.max_bytes,
             "way": way,
         }
+        await self._turn(self._free)
         try:
-            async with asyncio.timeout(timeout):
-                await self._free.acquire()
+            return await self._asked(ask, write, long=write is not None)
+        except _Long:
+            pass
+        await self._turn(self._long)
+        try:
+            await self._turn(self._free)
+            return await self._asked(ask, write, long=True)
+        finally:
+            self._long.release()
+
+    async def _turn(self, turns: asyncio.Semaphore) -> None:
+        try:
+            async with asyncio.timeout(self._settings.timeout):
+                await turns.acquire()
         except TimeoutError as error:
+            many, what = self._settings.connections, "queries"
+            if turns is self._long:
+                many, what = self._most_long, f"queries of more than {LONG_SECONDS:g} s"
             raise TooMuch(
-                f"{self._settings.connections} queries run on the database {quote(self.name)} already; "
-                "try again in a moment."
+                f"{many} {what} run on the database {quote(self.name)} already; try again in a moment."
             ) from error
+
+    async def _asked(self, ask: dict[str, Any], write: Write | None, long: bool) -> dict[str, Any]:
+        """Run a statement in a turn that is held; the turn ends when its child has ended or is idle.
+
+        Raises:
+            _Long: It was stopped to let others in.
+        """
+        worker, stopping = None, None
         try:
-            return await self._run(await self._worker(), ask, write)
+            worker = await self._worker()
+            reply = await self._run(worker, ask, write, long)
+        except (asyncio.CancelledError, _Long):
+            if worker is not None:
+                stopping = asyncio.get_running_loop().create_task(self._stop(worker))
+                self._endings.add(stopping)
+                stopping.add_done_callback(self._endings.discard)
+            raise
+        finally:
+            if stopping is None:
+                self._free.release()
+        return reply
+
+    async def _stop(self, worker: Worker) -> None:
+        try:
+            self._put_back(worker, await worker.stop())
         finally:
             self._free.release()
 
-    async def _run(self, worker: Worker, ask: dict[str, Any], write: Write | None) -> dict[str, Any]:
+    async def _run(
+        self, worker: Worker, ask: dict[str, Any], write: Write | None, long: bool
+    ) -> dict[str, Any]:
+        seconds = ask["seconds"] + GRACE_SECONDS
         reply: dict[str, Any] = {}
+        worker.send(ask)
         try:
-            reply = await worker.ask(ask, write)
-        except Overstayed:
-            return _ended(late=True)
-        except Killed:
-            return _ended(late=False)
-        finally:
-            # A plain SQLITE_READONLY is the statement's: it tried to write.
-            code = reply.get("code", 0)
-            of_the_file = code != sqlite3.SQLITE_READONLY and code & 0xFF in _TROUBLE
-            outdated = self._workers.get(worker) != self._opened
-            if not reply or reply.get("swollen") or of_the_file or outdated:
-                self._end(worker)
+            if long:
+                reply = await worker.reply(seconds, write)
             else:
-                self._idle.append(worker)
-        if of_the_file:
-            raise self._unavailable(code & 0xFF)
+                reply = await self._quick_or_long(worker, seconds)
+        except Overstayed:
+            reply = _ended(late=True)
+            self._end(worker)
+        except Killed:
+            reply = _ended(late=False)
+            self._end(worker)
+        else:
+            self._put_back(worker, reply)
+        if _of_the_file(reply):
+            raise self._unavailable(reply["code"] & 0xFF)
         self._trouble = ""
         return reply
+
+    async def _quick_or_long(self, worker: Worker, seconds: float) -> dict[str, Any]:
+        """One turn is left to quick statements: when the others are taken, a long one has to wait for one."""
+        try:
+            return await worker.reply(LONG_SECONDS)
+        except Overstayed:
+            if self._long.locked():
+                raise _Long from None
+        async with self._long:
+            return await worker.reply(seconds - LONG_SECONDS)
+
+    def _put_back(self, worker: Worker, reply: dict[str, Any]) -> None:
+        outdated = self._workers.get(worker) != self._opened
+        if not reply or reply.get("swollen") or _of_the_file(reply) or outdated:
+            self._end(worker)
+        else:
+            self._idle.append(worker)
 
     async def _worker(self) -> Worker:
         identity = self._identity()
@@ -214,6 +278,12 @@ class Pool:
             return Provider(name=self.name, state="failing", note=self._trouble)
         note = _IMMUTABLE if self.immutable else ""
         return Provider(name=self.name, state="ready" if self._opened else "untried", note=note)
+
+
+def _of_the_file(reply: dict[str, Any]) -> bool:
+    """Whether the file went wrong. A plain SQLITE_READONLY is the statement's: it tried to write."""
+    code = reply.get("code", 0)
+    return code != sqlite3.SQLITE_READONLY and code & 0xFF in _TROUBLE
 
 
 def _ended(late: bool) -> dict[str, Any]:

@@ -1,8 +1,10 @@
-"""The parent's side of a child process: start it, ask it, kill it."""
+"""The parent's side of a child process: start it, ask it, stop it, kill it."""
 
 import asyncio
 import contextlib
 import marshal
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -15,6 +17,7 @@ from backends.sql.rows import Row
 
 START_SECONDS = 20.0  # it takes 0.03; a machine that is starting up may need longer
 GRACE_SECONDS = 0.25  # a statement past its time ends itself at the next check, or is killed after this
+STOP_SECONDS = 0.05  # it looks about every 0.1 ms whether it shall stop; some of SQLite's work heeds nothing
 _REPLY_BUFFER = 1 << 20
 
 # The packages are named without running their __init__, which would import pydantic (0.1 s a start).
@@ -29,11 +32,10 @@ serve(*sys.argv[2:])
 _APPLICATION = str(Path(__file__).resolve().parents[2])
 
 Write = Callable[[bytes, int], Awaitable[None]]
-Take = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Overstayed(Exception):
-    """A child's statement goes on past its time: it has to be killed."""
+    """A child's statement goes on past its time."""
 
 
 class Killed(Exception):
@@ -61,6 +63,8 @@ class Worker:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
+        self._length: int | None = None  # of the frame whose head has been read
+        self._gathered = _Gathered()
 
     @classmethod
     async def start(cls, uri: str, memory_bytes: int) -> Self:
@@ -79,37 +83,33 @@ class Worker:
 
     async def hello(self) -> dict[str, Any]:
         """The child's first words: whether the database is open."""
-        return await self._exchange(None, START_SECONDS)
+        return await self.reply(START_SECONDS)
 
-    async def ask(self, ask: dict[str, Any], write: Write | None = None) -> dict[str, Any]:
-        """Run one statement. If anything but a reply ends the wait, the child is to be killed.
+    def send(self, ask: dict[str, Any]) -> None:
+        """Have it run one statement."""
+        self._gathered = _Gathered()
+        body = marshal.dumps(ask)
+        assert self._process.stdin is not None  # noqa: S101 - asked for as a pipe
+        self._process.stdin.write(len(body).to_bytes(4, "big") + body)
+
+    async def reply(self, seconds: float, write: Write | None = None) -> dict[str, Any]:
+        """What came of the statement; whoever stops waiting may go on waiting later.
 
         Args:
-            ask: The statement and its bounds.
+            seconds: To wait.
             write: Takes each piece of an export, before the next is read.
+
+        Raises:
+            Overstayed: Nothing yet.
+            Killed: The child is gone.
         """
-        gathered = _Gathered()
-
-        async def take(part: dict[str, Any]) -> None:
-            if write is None:
-                gathered.take(part)
-            else:
-                await write(part["piece"], part["rows"])
-
-        reply = await self._exchange(ask, ask["seconds"] + GRACE_SECONDS, take)
-        gathered.take(reply)
-        return reply | {"rows": gathered.rows, "json": b"[%s]" % b",".join(gathered.encoded)}
-
-    async def _exchange(
-        self, ask: dict[str, Any] | None, seconds: float, take: Take | None = None
-    ) -> dict[str, Any]:
         try:
             async with asyncio.timeout(seconds):
-                if ask is not None:
-                    self._send(marshal.dumps(ask))
-                while "more" in (reply := await self._receive()) and take:
-                    await take(reply)
-                return reply
+                while "more" in (part := await self._receive()):
+                    if write is None:
+                        self._gathered.take(part)
+                    else:
+                        await write(part["piece"], part["rows"])
         except TimeoutError as error:
             raise Overstayed from error
         except (asyncio.IncompleteReadError, ConnectionError) as error:
@@ -117,24 +117,44 @@ class Worker:
             if code not in (0, 1):  # a signal, or what Windows has for one
                 raise Killed from error
             raise RuntimeError(f"the SQL process ended with status {code}") from error  # its log is on stderr
+        self._gathered.take(part)
+        return part | {"rows": self._gathered.rows, "json": b"[%s]" % b",".join(self._gathered.encoded)}
 
-    def _send(self, body: bytes) -> None:
-        assert self._process.stdin is not None  # noqa: S101 - asked for as a pipe
-        self._process.stdin.write(len(body).to_bytes(4, "big") + body)
+    async def stop(self) -> dict[str, Any]:
+        """End the statement: the child's last words on it, or nothing if it has to be killed."""
+
+        async def discard(piece: bytes, rows: int) -> None: ...
+
+        if sys.platform == "win32":
+            return {}
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGINT)
+        try:
+            return await self.reply(STOP_SECONDS, discard)
+        except (Overstayed, Killed, RuntimeError):
+            return {}
 
     async def _receive(self) -> dict[str, Any]:
         source = self._process.stdout
         assert source is not None  # noqa: S101 - asked for as a pipe
-        length = int.from_bytes(await source.readexactly(4), "big")
-        reply: dict[str, Any] = marshal.loads(await source.readexactly(length))  # noqa: S302 - our own child
-        return reply
+        if self._length is None:
+            self._length = int.from_bytes(await source.readexactly(4), "big")
+        body = await source.readexactly(self._length)
+        self._length = None
+        part: dict[str, Any] = marshal.loads(body)  # noqa: S302 - our own child
+        return part
 
     @property
     def alive(self) -> bool:
-        return self._process.returncode is None
+        if self._process.returncode is not None or sys.platform == "win32":
+            return self._process.returncode is None
+        try:  # it may have been ended a moment ago, which the loop does not know yet
+            return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        except ChildProcessError:
+            return False
 
     def kill(self) -> None:
-        if self.alive:
+        if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
 

@@ -315,23 +315,76 @@ async def test_a_statement_ends_at_its_time_even_inside_one_opcode(opened: Open,
         assert (await databases.query("SELECT 1")).rows == [(1,)]
 
 
-@pytest.mark.parametrize("sql", [ENDLESS, STUCK])
-async def test_a_cancelled_call_stops_its_statement_and_the_next_one_runs(opened: Open, sql: str) -> None:
+async def seconds_until_the_next_is_answered(databases: Databases, sql: str) -> float:
+    """After a call was cancelled, on a database with one connection."""
+    await databases.query("SELECT 1")
+    call = asyncio.create_task(databases.query(sql))
+    await asyncio.sleep(0.15)  # long enough to count as a long one
+    call.cancel()
+    started = time.perf_counter()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert (await databases.query("SELECT 2")).rows == [(2,)]
+    return time.perf_counter() - started
+
+
+async def test_a_cancelled_call_stops_its_statement_within_50_ms_and_its_child_takes_the_next(
+    opened: Open,
+) -> None:
     async with opened(timeout=20, connections=1) as databases:
         await databases.query("SELECT 1")
-        (child,) = children()
-        call = asyncio.create_task(databases.query(sql))
-        await asyncio.sleep(0.1)
-        call.cancel()
-        started = time.perf_counter()
-        with pytest.raises(asyncio.CancelledError):
-            await call
-        for _ in range(2_000):
-            if child not in children():
-                break
-            await asyncio.sleep(0.001)
-        assert time.perf_counter() - started < 0.5  # 0.01 when the machine has nothing else to do
-        assert (await databases.query("SELECT 2")).rows == [(2,)]
+        child = children()
+        # The best of three, since the machine may have other things to do.
+        assert min([await seconds_until_the_next_is_answered(databases, ENDLESS) for _ in range(3)]) < 0.05
+        assert children() == child
+
+
+async def test_a_cancelled_call_that_heeds_nothing_ends_with_its_child(opened: Open) -> None:
+    async with opened(timeout=20, connections=1) as databases:
+        await databases.query("SELECT 1")
+        child = children()
+        # 50 ms until it is killed, 30 for a new one.
+        assert min([await seconds_until_the_next_is_answered(databases, STUCK) for _ in range(3)]) < 0.2
+        assert not set(children()) & set(child)
+
+
+async def test_cancelling_a_hundred_calls_at_odd_times_leaves_children_that_answer_rightly(
+    opened: Open,
+) -> None:
+    async with opened(timeout=20, connections=2) as databases:
+        rows = "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 5000) "
+        for number in range(100):
+            call = asyncio.create_task(databases.query(f"{rows} SELECT i, {number} FROM n", limit=9999))
+            await asyncio.sleep(number % 25 / 1000)
+            call.cancel()
+            with suppress(asyncio.CancelledError):
+                await call
+            if not number % 10:
+                page = await databases.query(f"{rows} SELECT i, {number} FROM n", limit=9999)
+                assert (page.row_count, page.rows[0], page.rows[-1]) == (5000, (1, number), (5000, number))
+
+
+async def test_slow_queries_leave_a_turn_to_a_fast_one(opened: Open) -> None:
+    async with opened(timeout=3, connections=3) as databases:
+        slow = [asyncio.create_task(databases.query(ENDLESS)) for _ in range(8)]
+        await asyncio.sleep(1)
+        took = []
+        for _ in range(5):
+            started = time.perf_counter()
+            await databases.query("SELECT 1")
+            took.append(time.perf_counter() - started)
+        for call in slow:
+            call.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
+    assert sorted(took)[2] < 0.1
+
+
+async def test_a_slow_query_that_had_to_wait_begins_anew_and_is_answered_whole(opened: Open) -> None:
+    rows = "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 900000)"
+    async with opened(timeout=20, connections=2) as databases:
+        calls = (databases.query(f"{rows} SELECT {number}, count(*) FROM n") for number in range(5))
+        pages = await asyncio.gather(*calls)
+    assert [page.rows for page in pages] == [[(number, 900_000)] for number in range(5)]
 
 
 async def test_a_call_cancelled_before_its_child_has_started_leaves_none(opened: Open) -> None:
