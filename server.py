@@ -43,6 +43,7 @@ import resources.translate
 import resources.weather
 import tools.aside
 import tools.files
+import tools.files_writing
 import tools.hub
 import tools.sql
 import tools.translate
@@ -86,7 +87,9 @@ SUB_SERVERS = {
         "weather", Weather, (tools.weather, resources.weather, prompts.weather), keeps=True
     ),
     "sql": SubServer("read-only SQL", Databases, (tools.sql, resources.sql, prompts.sql)),
-    "files": SubServer("a sandbox of files", Sandbox, (tools.files, resources.files, prompts.files)),
+    "files": SubServer(
+        "a sandbox of files", Sandbox, (tools.files, tools.files_writing, resources.files, prompts.files)
+    ),
 }
 
 
