@@ -1,0 +1,143 @@
+"""The sandbox's tools that change it: absent unless writing is on, and asking before anything is lost."""
+
+import time
+from typing import Annotated, Any
+
+from fastmcp import Context, FastMCP
+from mcp.types import InputRequiredResult, ToolAnnotations
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+from backends.files import Sandbox
+from backends.files.changes import Changes
+from backends.files.changing import Deleted, Made, Moved
+from backends.files.editing import Edited, Replacement
+from backends.files.replacing import Written
+from tools import MAKES_HERE, MaybeJson, warn
+from tools.confirm import Confirmation
+from tools.files import Path
+
+TAGS = {"files", "write", "local"}
+DESTROYS_HERE = ToolAnnotations(
+    read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=False
+)
+ENSURES_HERE = ToolAnnotations(
+    read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False
+)
+REPORT_SECONDS = 1.0
+MOST_EDITS = 100  # in one call
+
+
+class Edit(BaseModel):
+    """One exact replacement."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    old: str = Field(min_length=1)
+    new: str
+    count: int = Field(1, ge=1)
+
+
+_EDITS: dict[str, Any] = {  # spelled out, as no input schema here holds a reference
+    "type": "array",
+    "minItems": 1,
+    "maxItems": MOST_EDITS,
+    "items": {
+        "type": "object",
+        "properties": {
+            "old": {"type": "string", "minLength": 1},
+            "new": {"type": "string"},
+            "count": {"type": "integer", "minimum": 1, "default": 1},
+        },
+        "required": ["old", "new"],
+        "additionalProperties": False,
+    },
+}
+Edits = Annotated[
+    list[Edit],
+    MaybeJson,
+    Field(
+        min_length=1,
+        max_length=MOST_EDITS,
+        description="Made in order: each old text, exact and found count times, becomes new.",
+    ),
+    WithJsonSchema(_EDITS),
+]
+NewPath = Annotated[str, Field(description="New path, which nothing may have yet.")]
+
+
+def register(server: FastMCP, backend: Sandbox) -> None:
+    if backend.writes:
+        confirmed = Confirmation(backend.changes.asks)
+        _register_contents(server, backend.changes, confirmed)
+        _register_places(server, backend.changes, confirmed)
+
+
+def _register_contents(server: FastMCP, changes: Changes, confirmed: Confirmation) -> None:
+    @server.tool(title="Write a file", tags=TAGS, annotations=DESTROYS_HERE)
+    async def write(
+        ctx: Context,
+        path: Path,
+        text: Annotated[str, Field(description="All of it, to be kept as UTF-8.")],
+        overwrite: Annotated[bool, Field(description="Replace a file; the user is asked.")] = False,
+    ) -> Written | InputRequiredResult:
+        """Write a text file, whole or not at all."""
+        proof = ""
+        if overwrite:
+            change = await changes.foresee_write(path, text)
+            if question := await confirmed(ctx, change, "files_write", path, text):
+                return question
+            proof = change.proof
+        return await changes.write(path, text, proof)
+
+    @server.tool(title="Edit a file", tags=TAGS, annotations=DESTROYS_HERE)
+    async def edit(
+        ctx: Context,
+        path: Path,
+        edits: Edits,
+        dry_run: Annotated[bool, Field(description="Change nothing, show a unified diff.")] = False,
+    ) -> Edited:
+        """Replace exact texts in a file, all of them or none; encoding and line ends stay."""
+        wanted = [Replacement(edit.old, edit.new, edit.count) for edit in edits]
+        edited = await changes.edit(path, wanted, dry_run)
+        await warn(ctx, edited.notices)
+        return edited
+
+
+def _register_places(server: FastMCP, changes: Changes, confirmed: Confirmation) -> None:
+    @server.tool(title="Create a directory", tags=TAGS, annotations=ENSURES_HERE)
+    async def create_directory(path: Path) -> Made:
+        """Make a directory, with those above it; one that is there already is fine."""
+        return await changes.make_directory(path)
+
+    @server.tool(title="Move or rename", tags=TAGS, annotations=DESTROYS_HERE)
+    async def move(ctx: Context, path: Path, new_path: NewPath) -> Moved | InputRequiredResult:
+        """Give a file or directory another path, once the user agrees; nothing is replaced."""
+        change = await changes.foresee_move(path, new_path)
+        if question := await confirmed(ctx, change, "files_move", path, new_path):
+            return question
+        return await changes.move(path, new_path, change.proof)
+
+    @server.tool(title="Copy a file", tags=TAGS, annotations=MAKES_HERE)
+    async def copy(ctx: Context, path: Path, new_path: NewPath) -> Written:
+        """Copy one file with its mode; nothing is replaced."""
+        reported = time.monotonic()
+
+        async def report(done: int, size: int) -> None:
+            nonlocal reported
+            if time.monotonic() - reported > REPORT_SECONDS:
+                reported = time.monotonic()
+                await ctx.report_progress(done, size, f"{done:,} of {size:,} bytes")
+
+        return await changes.copy(path, new_path, report)
+
+    @server.tool(title="Delete", tags=TAGS, annotations=DESTROYS_HERE)
+    async def delete(
+        ctx: Context,
+        path: Path,
+        recursive: Annotated[bool, Field(description="Delete a directory with all it holds.")] = False,
+    ) -> Deleted | InputRequiredResult:
+        """Delete a file, link or empty directory for good, once the user agrees."""
+        change = await changes.foresee_delete(path, recursive)
+        if question := await confirmed(ctx, change, "files_delete", path, recursive):
+            return question
+        return await changes.delete(path, recursive, change.proof)
