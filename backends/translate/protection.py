@@ -112,6 +112,8 @@ class Line:
             return None
         if any(self._stem.stands_in(text) for text in texts):  # what is left of a spoilt one
             return None
+        if any(self._is_grown(n, texts[place], texts[place + 1]) for place, n in enumerate(numbers)):
+            return None
         for place, number in enumerate(numbers):
             before_it, after_it = self._pads[number]
             if before_it:
@@ -122,6 +124,11 @@ class Line:
             text + (self.hidden[numbers[place]].text if place < len(numbers) else "")
             for place, text in enumerate(texts)
         )
+
+    def _is_grown(self, number: int, before: str, after: str) -> bool:
+        """Whether letters were put to a word that stands for a hidden part."""
+        touching = before[-1:] + after[:1]
+        return not self.hidden[number].glued and any(c.isascii() and c.isalpha() for c in touching)
 
     @property
     def fragments(self) -> list[str]:

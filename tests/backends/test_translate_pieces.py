@@ -114,19 +114,19 @@ def test_a_long_line_is_cut_after_a_sentence_then_a_word_then_a_character() -> N
 @pytest.mark.parametrize(
     "text",
     [
-        " " * 200_000 + "a", "a " * 100_000, "a\n" * 100_000, "a" * 200_000, "." * 200_000, "a  " * 60_000,
-        "{" * 100_000, "{a," * 50_000, "{a, plural," * 10_000, "[" * 100_000 + "a", "[a](" * 30_000,
-        "`a" * 50_000, "``a`" * 30_000, "<a " * 30_000, "<code>" * 30_000, "<!--" * 30_000, "&a" * 50_000,
-        "a@" * 50_000, "a." * 50_000, "http://" * 20_000, "*a" * 50_000, "a *b " * 30_000, "%(" * 50_000,
-        "~~~\n" * 30_001, "> " * 50_000 + "a", "|a" * 50_000, "\\" * 100_000, "{a} b " * 20_000,
-        '<a b="' * 20_000, "a://(" * 20_000,
+        " " * 50_000 + "a", "a " * 25_000, "a\n" * 25_000, "a" * 50_000, "." * 50_000, "a  " * 16_000,
+        "{" * 50_000, "{a," * 16_000, "{a, plural," * 5_000, "[" * 50_000 + "a", "[a](" * 12_000,
+        "`a" * 25_000, "``a`" * 12_000, "<a " * 16_000, "<code>" * 8_000, "<!--" * 12_000, "&a" * 25_000,
+        "a@" * 25_000, "a." * 25_000, "http://" * 7_000, "*a" * 25_000, "a *b " * 10_000, "%(" * 25_000,
+        "~~~\n" * 12_001, "> " * 25_000 + "a", "|a" * 25_000, "\\" * 50_000, "{a} b " * 8_000,
+        '<a b="' * 8_000, "a://(" * 10_000,
     ],
     ids=lambda text: repr(text[:12]),
 )  # fmt: skip
 async def test_the_work_grows_with_the_text_and_not_faster(text: str) -> None:
     started = time.perf_counter()
     assert await translate_in_pieces(text, 499, echo) == text
-    assert time.perf_counter() - started < 3
+    assert time.perf_counter() - started < 2
 
 
 def test_surrogate_pairs_become_their_character_and_halves_are_replaced() -> None:
