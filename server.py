@@ -81,7 +81,7 @@ class SubServer(NamedTuple):
 
 SUB_SERVERS = {
     "translate": SubServer(
-        "translation", Translator, (tools.translate, resources.translate, prompts.translate)
+        "translation", Translator, (tools.translate, resources.translate, prompts.translate), keeps=True
     ),
     "weather": SubServer(
         "weather", Weather, (tools.weather, resources.weather, prompts.weather), keeps=True

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import anyio
 import anyio.to_thread
@@ -26,9 +26,7 @@ from backends.translate.results import (
 )
 from config import TranslateSettings
 from errors import Refusal, TooMuch, Unavailable, Unknown, quote
-
-if TYPE_CHECKING:
-    from state import State
+from state import State
 
 __all__ = ["BatchResult", "Detection", "LanguageList", "TextResult", "Translator"]
 
@@ -55,7 +53,7 @@ class Translator:
         self,
         settings: TranslateSettings,
         clock: Callable[[], float] = time.monotonic,
-        state: "State | None" = None,
+        state: State | None = None,
     ) -> None:
         self._settings, self._clock, self._state = settings, clock, state
         self._build()

@@ -88,10 +88,14 @@ class DeepL:
 
     def pair(self, source: str | None, target: str) -> Pair | None:
         into = self._targets.find(target)
-        out_of = self._sources.find(source) if source else ("", "")
+        out_of = self._source(source) if source else ("", "")
         if not self._client or not into or not out_of or _language(into[0]) == _language(out_of[0]):
             return None
         return Pair(out_of[0], into[0], other_variant(self.name, target, into[1]))
+
+    def _source(self, tag: str) -> tuple[str, str] | None:
+        """As a source a language has one code, whatever its script."""
+        return self._sources.find(tag) or self._sources.find(tag.partition("-")[0])
 
     async def translate(self, text: str, pair: Pair) -> Rendering:
         async def ask(question: str) -> str:

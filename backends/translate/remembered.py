@@ -9,12 +9,10 @@ import hashlib
 import json
 import os
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from backends.translate.engine import Rendering
-
-if TYPE_CHECKING:
-    from state import State
+from state import State
 
 COLLECTION = "translations"
 HOLDS_S = 30 * 86_400.0  # an engine of the same generation says the same; a month later it may have learnt
@@ -43,7 +41,7 @@ class Remembered:
         state: Where they outlive the process and are shared; without it they are kept in memory.
     """
 
-    def __init__(self, how: Literal["on", "hash-only", "off"], state: "State | None") -> None:
+    def __init__(self, how: Literal["on", "hash-only", "off"], state: State | None) -> None:
         self._how, self._state = how, state
         self._near: OrderedDict[str, bytes] = OrderedDict()
         self._size = 0

@@ -249,8 +249,8 @@ async def test_an_answer_after_the_deadline_reaches_nobody(world: World) -> None
     [
         (
             ("google", "apertium"), "en", "sr-Latn",
-            "No engine here translates from en to sr-Latn. Nearest: Serbian (sr). mymemory could, if the operator "
-            "configured that. Apertium could with the package apertium-hbs-eng. translate_languages lists "
+            "No engine here translates from en to sr-Latn. Nearest: Serbian (sr). mymemory could, if the "
+            "operator configured that. Apertium could with the package apertium-hbs-eng. translate_languages lists "
             "what can be done.",
         ),
         (
@@ -258,14 +258,14 @@ async def test_an_answer_after_the_deadline_reaches_nobody(world: World) -> None
         ),
         (
             ("apertium",), "es", "en",
-            "No engine here translates from es to en. deepl, libretranslate, google or mymemory could, if the "
-            "operator configured that. Apertium could with the package apertium-eng-spa. "
+            "No engine here translates from es to en. deepl, libretranslate, google or mymemory could, if "
+            "the operator configured that. Apertium could with the package apertium-eng-spa. "
             "translate_languages lists what can be done.",
         ),
         (
             ("deepl", "libretranslate", "apertium"), "en", "ca",
-            "'ca' is a language that no engine here knows; see translate_languages. google or mymemory could, "
-            "if the operator configured that.",
+            "'ca' is a language that no engine here knows; see translate_languages. google or mymemory "
+            "could, if the operator configured that.",
         ),
     ],
 )  # fmt: skip
