@@ -18,6 +18,12 @@ class Kept(Generic[T]):
 
     value: T
     at: float
+    until: float = float("inf")  # when it says itself that it ends
+    modified: str = ""  # its Last-Modified, to ask whether there is anything newer
+
+    def holds(self, now: float, ttl_s: float) -> bool:
+        """Whether it is no older than `ttl_s` and has not ended; a clock put back ends it."""
+        return 0 <= now - self.at < ttl_s and now < self.until
 
 
 @dataclass(slots=True)
@@ -38,10 +44,14 @@ class Once:
         self._flights: dict[Hashable, _Flight] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def get(self, key: Hashable, ttl_s: float, fetch: Callable[[], Awaitable[T]]) -> Kept[T]:
+    def last(self, key: Hashable) -> Kept[Any] | None:
+        """What was kept last, whether it still holds or not."""
+        return self._kept.get(key)
+
+    async def get(self, key: Hashable, ttl_s: float, fetch: Callable[[], Awaitable[T | Kept[T]]]) -> Kept[T]:
         """The kept answer while it holds, else what `fetch` gives; its exception reaches every caller."""
         kept = self._kept.get(key)
-        if kept is not None and 0 <= self._clock() - kept.at < ttl_s:
+        if kept is not None and kept.holds(self._clock(), ttl_s):
             self._kept.move_to_end(key)
             return kept
         if (flight := self._flights.get(key)) is None:
@@ -58,8 +68,9 @@ class Once:
                 flight.task.cancel()
         return cast("Kept[T]", flight.task.result())
 
-    async def _fly(self, key: Hashable, fetch: Callable[[], Awaitable[T]]) -> Kept[T]:
-        kept = self._kept[key] = Kept(await fetch(), self._clock())
+    async def _fly(self, key: Hashable, fetch: Callable[[], Awaitable[T | Kept[T]]]) -> Kept[T]:
+        found = await fetch()
+        kept = self._kept[key] = found if isinstance(found, Kept) else Kept(found, self._clock())
         self._kept.move_to_end(key)
         while len(self._kept) > self._most:
             self._kept.popitem(last=False)
