@@ -162,9 +162,16 @@ class TranslateSettings(Section):
 
 
 class WeatherSettings(Section):
-    """Weather: where each API is, and who is asking."""
+    """Weather: whom to ask, where each API is, and who is asking."""
 
     open_meteo_url: Url = Field("https://api.open-meteo.com", description="Open-Meteo's forecast API.")
+    providers: Annotated[tuple[Literal["open_meteo", "met_norway", "nws"], ...], BeforeValidator(_split)] = (
+        Field(
+            ("open_meteo", "met_norway", "nws"),
+            min_length=1,
+            description="Forecast services to try, best first; `nws` covers the United States only.",
+        )
+    )
     geocoding_url: Url = Field(
         "https://geocoding-api.open-meteo.com",
         description="Open-Meteo's geocoder, for places world.db lacks.",
@@ -173,7 +180,8 @@ class WeatherSettings(Section):
     air_quality_url: Url = Field(
         "https://air-quality-api.open-meteo.com", description="Open-Meteo's air quality API."
     )
-    nws_url: Url = Field("https://api.weather.gov", description="US National Weather Service, for alerts.")
+    met_norway_url: Url = Field("https://api.met.no", description="MET Norway's API.")
+    nws_url: Url = Field("https://api.weather.gov", description="US National Weather Service's API.")
     open_meteo_key: SecretStr | None = Field(None, description="Open-Meteo API key, for its customer- hosts.")
     contact: str = Field(
         "almanac-mcp-server", description="Who is asking (a site or e-mail), sent in the User-Agent."

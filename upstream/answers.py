@@ -11,6 +11,7 @@ import httpx2
 
 MAX_BYTES = 2_000_000  # sixteen days of hourly weather are 60 KB; nothing we ask for comes near
 LONGEST_PAUSE_S = 86_400
+UNTOLD_S = 1800  # when they were to say it and do not
 LEAST_HELD_S = 60  # whatever its headers say: nothing we ask for changes within a minute
 SLOW = "did not answer in time"
 MAX_AGE = re.compile(r"(?:^|[,\s])max-age=([0-9]{1,9})(?:$|[,\s])")
@@ -113,13 +114,13 @@ def retry_after(header: str, now: float) -> float | None:
     return None if when is None else max(0.0, when - now)
 
 
-def holds_until(headers: Mapping[str, str], now: float) -> float | None:
-    """The time until which an answer holds, as its own headers say; None if they say nothing."""
+def holds_until(headers: Mapping[str, str], now: float) -> float:
+    """The time until which an answer holds, as its own headers say."""
     if found := MAX_AGE.search(headers.get("cache-control", "")):
         return now + max(LEAST_HELD_S, int(found[1]))
     expires = _date(headers.get("expires", ""))
     if expires is None:
-        return None
+        return now + UNTOLD_S
     here = _date(headers.get("date", "")) or now  # the same clock that wrote Expires
     return now + max(LEAST_HELD_S, expires - here)
 

@@ -56,6 +56,7 @@ class _Question(Generic[T]):
     ttl_s: float
     stale_s: float
     weight: float
+    told: bool
     end: float
     began: bool = False
 
@@ -75,7 +76,6 @@ class Upstream:
     pace_s: float = 0  # seconds from the start of one request to that of the next
     retry_on: frozenset[int] = frozenset({502, 503, 504})  # besides 429
     final: Callable[[int, Any], Final | str] = lambda status, body: ""  # words for what no retry can mend
-    expires: bool = False  # its headers say how long an answer holds
     budget: Budget | None = None
     breaker: Breaker = field(default_factory=Breaker)
     store: Store | None = None
@@ -113,6 +113,7 @@ class Upstream:
         deadline: float,
         stale_s: float = 0,
         weight: float = 1,
+        told: bool = False,
     ) -> Kept[T]:
         """What `parse` makes of the JSON at `path`, no older than `ttl_s`; 0 asks whatever is remembered.
 
@@ -123,6 +124,7 @@ class Upstream:
             deadline: The loop's time at which the caller has to know.
             stale_s: How much longer the answer is kept for `last`.
             weight: What it costs of the budget.
+            told: Its headers say how long it holds, up to `ttl_s`, and when it was last changed.
 
         Raises:
             Unavailable: There was no usable answer in time.
@@ -136,6 +138,7 @@ class Upstream:
             ttl_s=ttl_s,
             stale_s=stale_s,
             weight=weight,
+            told=told,
             end=min(deadline, deadline_in(self.timeout_s)) - 0.01,  # so that it is told before the callers go
         )
         try:
@@ -246,8 +249,7 @@ class Upstream:
             since = {"If-Modified-Since": previous.modified} if previous and previous.modified else {}
             response, content = await self._line.ask(question.path, question.params, since)
         now, body = self.clock(), decoded(content)
-        told = holds_until(response.headers, now) if self.expires else None
-        until = float("inf") if told is None else told
+        until = holds_until(response.headers, now) if question.told else float("inf")
         if response.status_code == 304 and previous is not None:
             kept = replace(previous, at=now, until=until)
             await self._renew(question, kept)
@@ -263,7 +265,8 @@ class Upstream:
         except ValueError as error:
             words = str(error) if isinstance(error, Unusable) else "sent an answer that cannot be read"
             raise Trouble(words, again=True) from error
-        kept = Kept(value, now, until, response.headers.get("last-modified", "") if self.expires else "")
+        modified = response.headers.get("last-modified", "") if question.told else ""
+        kept = Kept(value, now, until, modified)
         await self._keep(question, kept, content)
         return kept
 
