@@ -84,7 +84,11 @@ class Remembered:
     def _read(self, kept: bytes, place: str, key: bytes) -> Rendering | None:
         try:
             text, quality, notices = json.loads(_decipher(key, kept, place) if self._how != "on" else kept)
-        except ValueError:  # it was kept in the other way, or is damaged
+        except (ValueError, TypeError):  # it was kept in the other way, or is damaged
+            return None
+        if not isinstance(notices, list) or not all(
+            isinstance(each, str) for each in (text, quality, *notices)
+        ):
             return None
         return Rendering(text, quality, tuple(notices))
 

@@ -329,6 +329,20 @@ async def test_deep_translators_own_module_is_left_alone(google: tuple[GoogleTra
         assert module.BASE_URLS["GOOGLE_TRANSLATE"].startswith("https://translate.google.com")
 
 
+@pytest.mark.parametrize(("name", "pair"), [("google", ("en", "es")), ("mymemory", ("en-GB", "es-ES"))])
+async def test_no_engine_can_read_a_file_of_this_machine(
+    google: tuple[GoogleTranslate, str], tmp_path: Path, name: str, pair: tuple[str, str]
+) -> None:
+    (tmp_path / "secret.txt").write_text("canary")
+    async with opened(name, google[1]) as engine:
+        made = engine._engine(source=pair[0], target=pair[1])
+        for method in ("translate_file", "_translate_file", "translate_batch", "_translate_batch"):
+            for path in (tmp_path / "secret.txt", tmp_path / "none"):
+                with pytest.raises(NotImplementedError):
+                    getattr(made, method)(str(path))
+    assert google[0].seen == []
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://[", "http://nowhere.test"])
 async def test_an_engine_that_is_not_there_could_not_be_reached(url: str) -> None:
     async with opened("google", url) as engine:
