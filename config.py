@@ -243,6 +243,13 @@ class FilesSettings(Section):
         5_000_000, ge=1_000, le=100_000_000, description="Most bytes one call may return, media included."
     )
     timeout: Seconds = Field(10, description="Seconds one list, find or search may take.")
+    hardlinks: Literal["allow", "refuse"] = Field(
+        "allow",
+        description="Whether files with several names (hard links) are opened: one may lie outside the root.",
+    )
+    ripgrep: bool = Field(
+        True, description="Whether ripgrep, where it is installed, helps to search large trees."
+    )
     write: bool = Field(
         False, description="Whether files may be written; the tools that write are absent otherwise."
     )

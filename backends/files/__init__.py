@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 
 from backends import Health
-from backends.files import beneath, json_values, patterns, reading, searching, tree
+from backends.files import beneath, json_values, patterns, reading, search_tree, sieve, tree
 from backends.files.changes import Changes
 from backends.files.deny import Deny
 from backends.files.json_values import Value
@@ -88,7 +88,9 @@ class Sandbox:
             self._hold()
         if self._beneath and not self._root:
             try:  # here and not at the start, which the libraries behind it would make 17 ms longer
-                self._root = Root(self._beneath, Deny(self._settings.deny))
+                self._root = Root(
+                    self._beneath, Deny(self._settings.deny), self._settings.hardlinks == "allow"
+                )
             except ValueError:
                 self._trouble = "ALMANAC_FILES_DENY holds a pattern that cannot be used. Mend it and restart."
         return self._root
@@ -139,10 +141,21 @@ class Sandbox:
 
         return await self._run(do)
 
-    async def find(self, pattern: str, path: str, limit: int, report: Report | None = None) -> Found:
-        """Paths below `path` that match a glob."""
+    async def find(
+        self,
+        pattern: str,
+        path: str,
+        limit: int,
+        report: Report | None = None,
+        *,
+        cursor: str | None = None,
+        ignored: bool = False,
+    ) -> Found:
+        """Paths below `path` that match a glob; `ignored` ones too if that is asked."""
         return await self._run(
-            lambda root, work: tree.find(root, work, pattern, path, limit), long=True, report=report
+            lambda root, work: tree.find(root, work, pattern, path, limit, cursor, ignored),
+            long=True,
+            report=report,
         )
 
     async def search(
@@ -155,11 +168,16 @@ class Sandbox:
         context: int,
         limit: int,
         report: Report | None = None,
+        cursor: str | None = None,
+        ignored: bool = False,
     ) -> Matches:
         """Lines of the files below `path` that hold a text or match a regular expression."""
         query = Query(text, regex, context, limit, self._settings.max_bytes)
+        ripgrep = sieve.program() if self._settings.ripgrep else None
         return await self._run(
-            lambda root, work: searching.search(root, work, query, path, glob), long=True, report=report
+            lambda root, work: search_tree.search(root, work, query, path, glob, cursor, ignored, ripgrep),
+            long=True,
+            report=report,
         )
 
     async def look(self, do: Callable[[Root, Work], T]) -> T:

@@ -1,8 +1,9 @@
 """The deny list: names that are never listed, found, searched or read, whether or not they exist."""
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from backends.files.gitignore import Patterns, sift
 from backends.files.paths import Parts
 
 
@@ -17,21 +18,20 @@ class Deny:
     """
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        from pathspec import GitIgnoreSpec
-
-        try:
-            self._spec = GitIgnoreSpec.from_lines([_fold(pattern) for pattern in patterns])
-        except Exception as error:  # `[z-a]` is an error of re, a huge pattern one of RE2: no common ancestor
-            raise ValueError("a pattern cannot be compiled") from error
+        self._patterns = Patterns(_fold(pattern) for pattern in patterns)
 
     def hides(self, parts: Parts, directory: bool | None = None) -> bool:
         """Whether the path is hidden; without `directory`, whether it would be as either kind."""
         if not parts:
             return False
         path = _fold("/".join(parts))
-        return (directory is not True and self._spec.match_file(path)) or (
-            directory is not False and self._spec.match_file(path + "/")
+        return (directory is not True and self._patterns.matches(path)) or (
+            directory is not False and self._patterns.matches(path + "/")
         )
+
+    def suspects(self, names: Sequence[str]) -> list[int]:
+        """The places of those names, all in one directory that is not hidden, that may be hidden."""
+        return sift(names, self._patterns.suspects, fold=True)
 
 
 def _fold(text: str) -> str:

@@ -28,6 +28,10 @@ class Glob:
             _ANY_DEPTH if name == "**" else re.compile(fnmatch.translate(name)).match for name in names
         ]
         self.start = self._with_skips({0})
+        final = len(self._parts)  # the first part after which only `**` come
+        while final and self._parts[final - 1] is _ANY_DEPTH:
+            final -= 1
+        self._final = final
 
     def step(self, states: States, name: str) -> States:
         """The states after one more name of a path; empty if nothing below it can match."""
@@ -42,6 +46,17 @@ class Glob:
                 after.add(state + 1)
         return self._with_skips(after)
 
+    def last(self, states: States) -> Callable[[str], object]:
+        """What tells whether a path ends well with a name, as `matches(step(states, name))` would."""
+        tests = [
+            _anything if (test := self._parts[state]) is _ANY_DEPTH else test
+            for state in states
+            if state < len(self._parts) and state >= self._final - 1
+        ]
+        if len(tests) == 1:
+            return tests[0]
+        return _anything if _anything in tests else lambda name: any(test(name) for test in tests)
+
     def matches(self, states: States) -> bool:
         return len(self._parts) in states
 
@@ -52,6 +67,10 @@ class Glob:
             if part is _ANY_DEPTH and state in reached:
                 reached.add(state + 1)
         return frozenset(reached)
+
+
+def _anything(_: str) -> bool:
+    return True
 
 
 def _checked(pattern: str) -> str:

@@ -24,6 +24,17 @@ def sample_of(opened: Opened, name: str) -> Content:
     return examine(sample, whole=len(sample) < SAMPLE, name=name)
 
 
+def first_of(opened: Opened, name: str) -> tuple[bytes, bool, Content]:
+    """A freshly opened file's first bytes, whether they are all, and what they tell."""
+    assert isinstance(opened.where, int)  # noqa: S101 - a file has a handle
+    sample = os.read(opened.where, SAMPLE)
+    whole = len(sample) < SAMPLE
+    if whole and len(sample) != opened.status.st_size:  # some file systems read by pieces, or tell no size
+        sample = read_at(opened.where, SAMPLE, 0)
+        whole = len(sample) < SAMPLE
+    return sample, whole, examine(sample, whole=whole, name=name)
+
+
 def read_at(handle: int, size: int, offset: int) -> bytes:
     """Read up to `size` bytes from `offset`, fewer only at the end of the file."""
     os.lseek(handle, offset, os.SEEK_SET)

@@ -6,6 +6,7 @@ Each refusal has its own sentence and shows nothing but what was sent.
 
 import os
 import re
+from collections.abc import Sequence
 
 from errors import Forbidden, TooMuch, Unknown, quote
 
@@ -20,6 +21,7 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # C0, DEL, C1, line and paragraph separators, halves of surrogate pairs: no text can carry them safely.
 _UNWRITABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _PLAIN = re.compile(r"\w|[\w-][\w .-]{0,100}[\w-]", re.ASCII)  # most names, told in a tenth of the time
+_ODD = re.compile(r"[^\w .\n-]|[. ]\n", re.ASCII)
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
 _NOT_ON_WINDOWS = re.compile(r'[<>:"|?*]')
 
@@ -46,6 +48,14 @@ def speakable(name: str) -> bool:
         return screen(name) == (name,)
     except (Forbidden, TooMuch, Unknown):
         return False
+
+
+def all_speakable(names: Sequence[str]) -> bool:
+    """Whether all of them certainly can, told at once; False says nothing of any one."""
+    plain = "\n".join(names)
+    return (
+        not WINDOWS and plain.isascii() and not _ODD.search(plain + "\n") and len(max(names, key=len)) <= 100
+    )
 
 
 def _check_text(path: str) -> None:

@@ -17,13 +17,14 @@ from backends.files.paths import Parts, screen, speakable, written
 from errors import Forbidden, TooMuch, Unavailable, Unknown, did_you_mean, quote
 
 _NEAR = 5_000  # names among which a misspelt one is looked for: 50 ms of comparing
+_AT_ONCE = 2_000  # entries looked over in one pass: 1 ms
 
 
 class Root:
     """The held root directory; the only thing here that opens files."""
 
-    def __init__(self, beneath: Beneath, deny: Deny) -> None:
-        self.beneath, self._deny = beneath, deny
+    def __init__(self, beneath: Beneath, deny: Deny, hard_links: bool = True) -> None:
+        self.beneath, self._deny, self._hard_links = beneath, deny, hard_links
 
     @contextmanager
     def any(self, path: str) -> Iterator[tuple[Parts, Opened]]:
@@ -38,6 +39,11 @@ class Root:
                 raise Forbidden(f"{quote(path)} {_NOT_REGULAR}")
             if opened.is_file and path.endswith(("/", "/.")):
                 raise Unknown(f"{quote(path)} is a file; leave the / at its end out.")
+            if opened.is_file and not self.serves(opened):
+                raise Forbidden(
+                    f"{quote(path)} has a second name (a hard link), which may lie outside; such files are "
+                    "not opened here."
+                )
             yield parts, opened
         except OSError as error:
             self._refuse(error, path, parts)
@@ -75,15 +81,23 @@ class Root:
         """Whether a path is hidden by its name; without `directory`, whether it would be as either kind."""
         return self._deny.hides(parts, directory)
 
+    def serves(self, opened: Opened) -> bool:
+        """Whether what was opened is a file that may be read."""
+        return opened.is_file and (self._hard_links or opened.status.st_nlink < 2)
+
     def visible(self, parts: Parts, opened: Opened) -> Iterator[os.DirEntry[str]]:
         """The entries of a directory that are not hidden; `parts` is how it was reached."""
-        for entry in opened.entries():
-            directory = entry.is_dir(follow_symlinks=False)
-            if self._deny.hides((*opened.real, entry.name), directory):
-                continue
-            if opened.real != parts and self._deny.hides((*parts, entry.name), directory):
-                continue
-            yield entry
+        entries = opened.entries()
+        while some := list(islice(entries, _AT_ONCE)):
+            places = self._deny.suspects([entry.name for entry in some])
+            gone = {place for place in places if self._hides_entry(parts, opened, some[place])}
+            yield from (entry for at, entry in enumerate(some) if at not in gone) if gone else some
+
+    def _hides_entry(self, parts: Parts, opened: Opened, entry: os.DirEntry[str]) -> bool:
+        directory = entry.is_dir(follow_symlinks=False)
+        return self._deny.hides((*opened.real, entry.name), directory) or (
+            opened.real != parts and self._deny.hides((*parts, entry.name), directory)
+        )
 
     def _reach(self, parts: Parts, path: str) -> Opened:
         if self._deny.hides(parts):

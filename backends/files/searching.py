@@ -11,16 +11,14 @@ from typing import NamedTuple
 from backends import Result
 from backends.files.beneath import Opened
 from backends.files.content import Content
-from backends.files.globs import Glob, States
-from backends.files.lines import BLOCK, REPLACED, Lines, blocks, decoded, sample_of
-from backends.files.paths import Parts, written
+from backends.files.lines import BLOCK, REPLACED, Lines, blocks, decoded, first_of
+from backends.files.paths import Parts, screen, written
 from backends.files.patterns import Finder, plain, regular
-from backends.files.sandbox import Root
-from backends.files.tree import Level, Walk
 from backends.files.work import Work
-from errors import quote
+from errors import Unknown, quote
 
 MAX_SHOWN = 500  # characters shown of one line: a screen's width, several times
+_TOLD = 10  # of the lines found since then, told with the progress
 _LONGEST = 131_072  # bytes of one line searched as a whole; RE2's worst takes a second for as many
 _RE2_BLOCK = 16_384  # its worst takes 0.2 s for as many, and only between blocks it can be stopped
 
@@ -41,6 +39,7 @@ class Matches(Result):
     matches: tuple[Match, ...]
     files: int
     truncated: bool
+    next_cursor: str = ""
     notices: tuple[str, ...] = ()
 
 
@@ -54,68 +53,79 @@ class Query(NamedTuple):
     max_bytes: int
 
 
-class _Search:
+class Position(NamedTuple):
+    """After which line of which file a search that was cut goes on."""
+
+    parts: Parts
+    line: int
+
+
+class Search:
     """One search: what it has found so far, and what it could not look at."""
 
-    def __init__(self, query: Query, work: Work) -> None:
-        self._query, self._work = query, work
+    def __init__(self, query: Query, work: Work, after: Position | None = None) -> None:
+        self._query, self._work, self._after = query, work, after
         self._find: Finder = regular(query.text) if query.regex else plain(query.text)
         self._room = query.max_bytes
         self.matches: list[Match] = []
-        self.files = self._unsound = self._binary = self._closed = self._shortened = self._in_pieces = 0
+        self.files = self._unsound = self._binary = self._shortened = self._in_pieces = self._told = 0
+        self.closed = 0  # files that could not be opened
         self.full = False
         self.late_in = ""
 
-    def level(self, level: Level, glob: Glob, states: States) -> None:
-        """Search the files of one directory that match the glob."""
-        for entry in level.entries:
-            if not glob.matches(glob.step(states, entry.name)) or not entry.is_file(follow_symlinks=False):
-                continue
-            path = written((*level.parts, entry.name))
-            if self._work.late():
-                self.late_in = self.late_in or path
-                return
-            try:
-                opened = level.opened.child(entry.name)
-            except OSError:
-                self._closed += 1
-                continue
-            try:
-                if opened.is_file:
-                    self.file(opened, path)
-            finally:
-                opened.close()
-            if self.full or self.late_in:
-                return
+    @property
+    def ended(self) -> bool:
+        return self.full or bool(self.late_in)
+
+    def is_late(self, path: str) -> bool:
+        """Whether the time is up before a file."""
+        if self._work.late():
+            self.late_in = self.late_in or path
+        return bool(self.late_in)
 
     def file(self, opened: Opened, path: str) -> None:
-        content = sample_of(opened, path)
+        sample, whole, content = first_of(opened, path)
         if not content.is_text:
             self._binary += 1
             return
         self.files += 1
-        self._work.tell(self.files, f"{self.files} files searched, {len(self.matches)} lines found")
+        self._work.tell(self.files, self._progress)
+        if whole and content.codec == "utf-8":  # a small file, as most are: it is held already, and sound
+            source = iter((sample[content.bom :].replace(b"\r\n", b"\n"),)) if sample else iter(())
+        else:
+            size = _RE2_BLOCK if self._query.regex else BLOCK
+            source = self._whole_lines(self._watched(blocks(opened, content, size), content))
+        if hits := self._hits(source, content, path):
+            self._keep(path, hits, self._around(opened, content, [number for number, _ in hits]))
+
+    def _hits(self, source: Iterator[bytes], content: Content, path: str) -> list[tuple[int, str]]:
         hits: list[tuple[int, str]] = []
+        after = self._after.line if self._after and path == written(self._after.parts) else 0
         number = 1
-        size = _RE2_BLOCK if self._query.regex else BLOCK
-        for block in self._whole_lines(self._watched(blocks(opened, content, size), content)):
+        for block in source:
             counted = 0
             for at in self._find(block):
-                if len(self.matches) + len(hits) == self._query.limit:
-                    self.full = True
-                    break
                 start, end = block.rfind(b"\n", 0, at) + 1, block.find(b"\n", at)
                 number += block.count(b"\n", counted, start)
                 counted = start
+                if number <= after:
+                    continue
+                if len(self.matches) + len(hits) == self._query.limit:
+                    self.full = True
+                    return hits
                 line = block[start : end if end >= 0 else len(block)]
                 hits.append((number, self._shown(line, content, at - start)))
-            if self.full:
-                break
             number += block.count(b"\n", counted)
             if self._work.late():
                 self.late_in = path
                 break
-        self._keep(path, hits, self._around(opened, content, [number for number, _ in hits]))
+        return hits
+
+    def _progress(self) -> str:
+        new = self.matches[self._told :]
+        self._told = len(self.matches)
+        shown = "".join(f"\n{match.path}:{match.line}: {match.text}" for match in new[-_TOLD:])
+        return f"{self.files} files searched, {len(self.matches)} lines found{shown}"
 
     def _watched(self, source: Iterator[bytes], content: Content) -> Iterator[bytes]:
         """The same blocks; counts the file if some of it is no valid text."""
@@ -188,12 +198,16 @@ class _Search:
         end = start + MAX_SHOWN
         return ("…" if start else "") + text[start:end] + ("…" if end < len(text) else "")
 
+    @property
+    def next_cursor(self) -> str:
+        return f"{self.matches[-1].path}:{self.matches[-1].line}" if self.full else ""
+
     def notices(self) -> list[str]:
         notices = []
         if self.full:
             notices.append(
-                f"Cut at {len(self.matches)} lines, in {quote(self.matches[-1].path)}. Ask for a narrower "
-                "path or glob, or for a higher limit."
+                f"Cut at {len(self.matches)} lines, in {quote(self.matches[-1].path)}; next_cursor gives the "
+                "rest. Or ask for a narrower path or glob."
             )
         if self.late_in:
             notices.append(
@@ -205,7 +219,7 @@ class _Search:
             ("Pieces of very long lines searched apart; a match across two is missed", self._in_pieces),
             ("Files with bytes that are no text, in which a match may be missed", self._unsound),
             ("Files not searched, as they are no text", self._binary),
-            ("Files that could not be opened", self._closed),
+            ("Files that could not be opened", self.closed),
         ):
             if count:
                 notices.append(f"{what}: {count}.")
@@ -223,34 +237,12 @@ def _is_sound(block: bytes, decoder: codecs.IncrementalDecoder) -> bool:
     return True
 
 
-def search(root: Root, work: Work, query: Query, path: str, glob: str) -> Matches:
-    pattern = Glob(glob)
-    found = _Search(query, work)
-    notices: list[str] = []
-    late = False
-    with root.any(path) as (parts, opened):
-        is_file = opened.is_file
-        if is_file:
-            found.file(opened, written(parts))
-    if not is_file:
-        walk = Walk(root, work, path)
-        _search_tree(found, walk, pattern)
-        notices, late = walk.notices(), walk.late_at is not None
-    return Matches(
-        matches=tuple(found.matches),
-        files=found.files,
-        truncated=found.full or late or bool(found.late_in),
-        notices=(*found.notices(), *notices),
-    )
-
-
-def _search_tree(found: _Search, walk: Walk, glob: Glob) -> None:
-    states: dict[Parts, States] = {}
-    for level in walk.levels(lambda parts: parts in states):
-        here = states.pop(level.parts, glob.start)
-        found.level(level, glob, here)
-        if found.full or found.late_in:
-            return
-        for entry in level.entries:
-            if entry.is_dir(follow_symlinks=False) and (reached := glob.step(here, entry.name)):
-                states[(*level.parts, entry.name)] = reached
+def position_of(cursor: str, top: Parts) -> Position:
+    """The position that a cursor, `path:line`, stands for."""
+    path, _, line = cursor.rpartition(":")
+    parts = screen(path) if path else ()
+    if not (line.isascii() and line.isdecimal() and len(line) < 16) or not parts or parts[: len(top)] != top:
+        raise Unknown(
+            f"The cursor {quote(cursor)} is none of this search's. Pass next_cursor of the same call before."
+        )
+    return Position(parts, int(line))

@@ -59,11 +59,13 @@ class Work:
             raise Lengthy
         return now > self.deadline
 
-    def tell(self, count: int, what: str) -> None:
-        """Say how far it is, at most twice a second."""
-        if self._report and self.clock() - self._reported > _REPORT_S:
-            self._reported = self.clock()
-            anyio.from_thread.run(self._report, count, what)
+    def tell(self, count: int, what: Callable[[], str]) -> bool:
+        """Say how far it is, at most twice a second; whether it was said."""
+        if not self._report or self.clock() - self._reported <= _REPORT_S:
+            return False
+        self._reported = self.clock()
+        anyio.from_thread.run(self._report, count, what())
+        return True
 
 
 class Workers:

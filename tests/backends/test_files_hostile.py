@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from backends.files import Sandbox, beneath, searching, tree
+from backends.files import Sandbox, beneath, search_tree, tree
 from backends.files.beneath import Mechanism
 from backends.files.deny import Deny
 from backends.files.sandbox import Root
@@ -264,7 +264,7 @@ def race(root: Path, mechanism: Mechanism, seconds: float) -> tuple[int, int, in
                         told = repr(tree.list_directory(held, work, dice.choice([".", "swap"]), 3, 100, None))
                     case 1:
                         told = repr(
-                            searching.search(held, work, query, dice.choice([".", "swap"]), "**").matches
+                            search_tree.search(held, work, query, dice.choice([".", "swap"]), "**").matches
                         )
                     case _:
                         with held.file(dice.choice(["swap/f.txt", "file.txt"])) as (_, opened):

@@ -301,4 +301,5 @@ async def test_progress_is_told_while_it_takes_long(tmp_path: Path) -> None:
     async with Sandbox(FilesSettings(root=tmp_path, timeout=600), clock=lambda: next(ticks) * 0.2) as sandbox:
         await sandbox.search("x", ".", "**", regex=False, context=0, limit=100, report=report)
         assert told
-        assert told[-1][1].endswith("lines found")
+        assert "lines found" in told[-1][1]
+        assert "8.txt:1: x" in told[-1][1]
