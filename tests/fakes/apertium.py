@@ -12,7 +12,7 @@ MODES = Path("/usr/share/apertium/modes")
 
 # Two of these make a pair: the first hands the text on, the second ($1) writes it in capitals.
 _PROGRAM = """#!{python}
-import sys, time, os
+import os, signal, sys, time
 write = sys.argv[-1] == "write"
 before = b""
 while True:
@@ -27,6 +27,9 @@ while True:
         if b"DIE" in text:
             sys.exit(1)
         if b"HANG" in text:
+            time.sleep(60)
+        if b"STUCK" in text:  # not even the end of its input ends it
+            signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals) - {{signal.SIGKILL}})
             time.sleep(60)
         if b"TWICE" in text:
             text += text
