@@ -6,6 +6,7 @@ it takes and never what it held: the wrong variable may hold a key.
 
 import difflib
 import io
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ def load(environ: Mapping[str, str]) -> Settings:
         ConfigurationError: An unknown name, or a value that a variable does not take.
     """
     env_file = Path(environ.get(PREFIX + "ENV_FILE") or HERE / ".env")
-    if PREFIX + "ENV_FILE" in environ and not env_file.is_file():
+    nothing = env_file == Path(os.devnull)  # to say that no file is to be read
+    if PREFIX + "ENV_FILE" in environ and not nothing and not env_file.is_file():
         raise ConfigurationError(f"{PREFIX}ENV_FILE names no file that can be read.")
     found = {**_in_file(env_file), **environ}
     known = {variable.name: variable for variable in variables()}

@@ -34,7 +34,8 @@ import wire
 from tools import aside
 
 UNREAD_SECONDS = 1.0  # for what is on its way after a signal; a client that reads nothing would hold us
-LONGEST_MESSAGE = 32_000_000  # bytes; what goes on beyond is dropped, a piece at a time
+LONGEST_MESSAGE = 16_000_000  # bytes
+MOST_UNREAD = 16_000_000  # bytes of answers; beyond it no further message is read
 
 
 async def serve_stdio(root: FastMCP) -> None:
@@ -70,14 +71,32 @@ class _Answers:
     """Messages to the client, a line each: what the protocol's server writes to."""
 
     def __init__(self, sink: asyncio.StreamWriter) -> None:
-        self._sink = sink
+        self._sink, self._unread, self._room = sink, 0, asyncio.Event()
+        self._room.set()
 
     async def send(self, item: SessionMessage) -> None:
         if self._sink.is_closing():  # as it is once the client has closed its end; uvloop would raise
             return
-        self._sink.write(aside.as_json(item.message) + b"\n")
-        with contextlib.suppress(ConnectionError):  # nobody reads any more: the input will end as well
+        line = aside.as_json(item.message) + b"\n"
+        self._count(len(line))
+        self._sink.write(line)
+        try:
             await self._sink.drain()
+        except ConnectionError:  # nobody reads any more: the input will end as well
+            pass
+        finally:
+            self._count(-len(line))
+
+    def _count(self, change: int) -> None:
+        self._unread += change
+        if self._unread > MOST_UNREAD:
+            self._room.clear()
+        else:
+            self._room.set()
+
+    async def are_read(self) -> None:
+        """Wait while the client has much to read: one that only asks would fill our memory with answers."""
+        await self._room.wait()
 
     async def aclose(self) -> None:
         """Nothing: the pipe outlives the server, and is closed with the other one."""
@@ -102,12 +121,8 @@ class _Messages:
 
     async def receive(self) -> SessionMessage | Exception:
         while self._open:
-            try:
-                line = await self._source.readline()
-            except ValueError:
-                await self._refuse(None, PARSE_ERROR, f"A message has at most {LONGEST_MESSAGE:,} bytes.")
-                continue
-            if not line:
+            await self._answers.are_read()
+            if not (line := await self._line()):
                 break
             text = line.decode("utf-8", "replace")
             try:
@@ -116,6 +131,23 @@ class _Messages:
                 if text.strip() and text.endswith("\n"):  # a line cut by the end has nobody to answer to
                     await self._refuse(*_what_is_wrong(text))
         raise anyio.EndOfStream
+
+    async def _line(self) -> bytes:
+        """The next line, or what is left at the end. One that is too long is dropped whole, and answered."""
+        dropped = False
+        while True:
+            try:
+                line = await self._source.readuntil(b"\n")
+            except asyncio.IncompleteReadError as error:
+                return b"" if dropped else error.partial
+            except asyncio.LimitOverrunError as error:
+                await self._source.readexactly(error.consumed)
+                dropped = True
+                continue
+            if not dropped:
+                return line
+            dropped = False
+            await self._refuse(None, PARSE_ERROR, f"A message has at most {LONGEST_MESSAGE:,} bytes.")
 
     async def _refuse(self, number: str | int | None, code: int, why: str) -> None:
         error = JSONRPCError(jsonrpc="2.0", id=number, error=ErrorData(code=code, message=why))

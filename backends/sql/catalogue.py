@@ -18,6 +18,7 @@ MOST_BYTES = 8_000_000
 SECONDS = 10.0
 COUNT_SECONDS = 0.1  # for one table that has no statistics; 1,000,000 rows take about 0.02
 ALL_COUNTS_SECONDS = 1.0
+MOST_LISTED = 1_000  # tables: 100 KB
 SAMPLE_ROWS = 3
 SAMPLE_CHARS = 200
 DEFINITION_CHARS = 10_000
@@ -28,9 +29,12 @@ _TABLES = """
 SELECT name, type, ncol FROM pragma_table_list
 WHERE schema = 'main' AND type <> 'shadow' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name"""
 _TABLE = f"SELECT name, type FROM ({_TABLES}) WHERE name = ? COLLATE NOCASE"  # noqa: S608 - our own
-_DEFINITION = "SELECT sql FROM sqlite_schema WHERE name = ? AND type IN ('table', 'view')"
-_DEFINITIONS = "SELECT name, sql FROM sqlite_schema WHERE type IN ('table', 'view')"
-_STATISTICS = "SELECT tbl, max(CAST(stat AS INTEGER)) FROM sqlite_stat1 GROUP BY tbl"
+# A hostile database may hold anything where SQLite itself writes text.
+_DEFINITION = "SELECT CAST(sql AS TEXT) FROM sqlite_schema WHERE name = ? AND type IN ('table', 'view')"
+_DEFINITIONS = """
+SELECT CAST(name AS TEXT), CAST(sql AS TEXT) FROM sqlite_schema WHERE type IN ('table', 'view')"""
+_STATISTICS = """
+SELECT tbl, max(CAST(stat AS INTEGER)) FROM sqlite_stat1 WHERE typeof(tbl) = 'text' GROUP BY tbl"""
 _COLUMNS = """
 SELECT name, type, "notnull", pk, dflt_value FROM pragma_table_xinfo(?) WHERE hidden <> 1 ORDER BY cid"""
 _INDEXES = """
@@ -77,9 +81,9 @@ async def tables(pool: Pool) -> tuple[list[TableEntry], tuple[str, ...]]:
     """Tables and views with their rows: from the statistics, else counted if that is quick. And notices."""
     deadline = time.monotonic() + ALL_COUNTS_SECONDS
     estimates = dict(await _rows(pool, _STATISTICS, may_fail=True))
-    listed, cut = await _read(pool, _TABLES)
+    listed, _ = await _read(pool, _TABLES)
     entries = []
-    for name, kind, columns in listed:
+    for name, kind, columns in listed[:MOST_LISTED]:
         rows = estimates.get(name)
         approximate = rows is not None
         if not approximate and time.monotonic() < deadline:
@@ -89,7 +93,10 @@ async def tables(pool: Pool) -> tuple[list[TableEntry], tuple[str, ...]]:
         entries.append(
             TableEntry(name=name, kind=kind, columns=shown or columns, rows=rows, approximate=approximate)
         )
-    return entries, _told(cut, len(entries), "tables")
+    if len(listed) > MOST_LISTED:
+        rest = "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') lists all"
+        return entries, (f"Only the first {MOST_LISTED:,} tables are listed; {rest}.",)
+    return entries, ()
 
 
 async def _count(pool: Pool, name: str) -> int | None:
@@ -203,6 +210,8 @@ async def _sample(pool: Pool, table: str) -> tuple[list[Row], tuple[str, ...]]:
     if "failed" in reply:
         why = "it took too long" if reply["late"] else " ".join(reply["message"].split())
         return [], (f"No sample: {why or 'it needs too much memory'}.",)
+    if reply["cut"] in ("bytes", "names") and not reply["rows"]:
+        return [], ("No sample: one row alone is over the bytes a result may hold.",)
     return [tuple(_short(value) for value in row) for row in reply["rows"]], ()
 
 

@@ -29,7 +29,7 @@ def serve(uri: str, memory: str) -> None:
     source, sink, memory_bytes = sys.stdin.buffer, sys.stdout.buffer, int(memory)
     try:
         connection = ReadOnlyConnection(uri, memory_bytes)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeError) as error:  # SQLite's own message may quote a name that is not UTF-8
         _send(sink, failure(error))
         return
     signal.signal(signal.SIGINT, lambda *_: connection.stop())  # the parent's, whose caller has left

@@ -55,10 +55,10 @@ _SECONDS_BETWEEN_LOOKS = 0.2  # at the parent
 
 
 def _base64(value: Any) -> str | None:
-    """A blob whole, as text; like hex(), it takes anything else by its text."""
+    """A blob whole, or the UTF-8 of a text; a number has no bytes of its own."""
     if value is None:
         return None
-    raw = value if isinstance(value, bytes) else str(value).encode()
+    raw = value.encode() if isinstance(value, str) else value
     return binascii.b2a_base64(raw, newline=False).decode()
 
 
@@ -112,9 +112,13 @@ class ReadOnlyConnection(sqlite3.Connection):
         """
         self.set_authorizer(None)
         try:
-            found = self.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage = 0")
+            # A name may be a blob or no UTF-8; such a table is not connected, the others are.
+            found = self.execute(
+                "SELECT CAST(name AS BLOB) FROM sqlite_schema WHERE type = 'table' AND rootpage = 0"
+            )
+            names = [name.decode("utf-8", "replace") for (name,) in found if name]
             pragmas = (f"pragma_{name}" for name in _PRAGMAS)
-            for name in (*(name for (name,) in found), *_TABLE_FUNCTIONS, *pragmas):
+            for name in (*names, *_TABLE_FUNCTIONS, *pragmas):
                 with contextlib.suppress(sqlite3.Error):  # its module is not in this build: not ours to mend
                     self.execute(f"SELECT 1 FROM {quoted(name)} LIMIT 0")  # noqa: S608 - quoted
         finally:

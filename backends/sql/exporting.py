@@ -78,12 +78,14 @@ def _csv(columns: list[str]) -> tuple[str, Encode]:
 
 def _json_lines(columns: list[str]) -> tuple[str, Encode]:
     """One object a line; a column's second name of the same kind gets a number."""
-    names: list[str] = []
+    names: dict[str, None] = {}
+    last: dict[str, int] = {}  # number given to a name: 2,000 columns may all have the same one
     for column in columns:
-        name, number = column, 2
+        name = column
         while name in names:
-            name, number = f"{column}_{number}", number + 1
-        names.append(name)
+            last[column] = last.get(column, 1) + 1
+            name = f"{column}_{last[column]}"
+        names[name] = None
     dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
     def encode(rows: list[Row]) -> str:

@@ -22,8 +22,11 @@ _TRIED = "almanac_tried"
 _USED = re.compile(rf"SEARCH \S+.* USING (?:COVERING )?INDEX {_TRIED} \(.*")
 _COPIED = """
 SELECT type, sql FROM sqlite_schema
-WHERE sql IS NOT NULL AND type IN ('table', 'index', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+WHERE typeof(sql) = 'text' AND type IN ('table', 'index', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
 ORDER BY type = 'view', type = 'index'"""
+# A hostile database may hold anything there.
+_STATISTICS = "SELECT tbl, idx, stat FROM sqlite_stat1 WHERE typeof(tbl) = 'text' AND typeof(stat) = 'text'"
+_VIEWS = "SELECT CAST(name AS TEXT), CAST(sql AS TEXT) FROM sqlite_schema WHERE type = 'view'"
 _LEADING = """
 SELECT tables.name, columns.name FROM sqlite_schema AS tables, pragma_index_list(tables.name) AS indexes,
 pragma_index_info(indexes.name) AS columns WHERE tables.type = 'table' AND columns.seqno = 0"""
@@ -65,13 +68,12 @@ def _size(connection: ReadOnlyConnection, table: str) -> int | None:
 def _statistics(connection: ReadOnlyConnection) -> list[tuple[str, str | None, str]]:
     """What ANALYZE left: table, index (None for the table itself), rows and rows for each leading column."""
     with contextlib.suppress(sqlite3.OperationalError):
-        found = connection.execute("SELECT tbl, idx, stat FROM sqlite_stat1").fetchall()
-        return [(table, index, str(stat)) for table, index, stat in found]
+        return connection.execute(_STATISTICS).fetchall()
     return []
 
 
 def _views(connection: ReadOnlyConnection) -> dict[str, str]:
-    return dict(connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'view'").fetchall())
+    return dict(connection.execute(_VIEWS).fetchall())
 
 
 def _helpful(
@@ -85,15 +87,14 @@ def _helpful(
         for table, column in [read for read in reads if read[1] and read not in there][:MOST_TRIED]:
             if any(table == other for other, _ in helpful):
                 continue
+            if connection.overdue():  # the plan is there: advice is not worth losing it
+                break
             with contextlib.suppress(sqlite3.Error):
                 copy.execute(f"CREATE INDEX {_TRIED} ON {quoted(table)} ({quoted(column)})")
                 copy.execute("ANALYZE sqlite_schema")  # the planner reads the statistics anew
-                copy.set_progress_handler(connection.overdue, 2_000)
-                copy.set_authorizer(connection.authorize)
                 plan = copy.execute(EXPLAIN + ask["sql"], ask["params"]).fetchall()
                 if any(_USED.fullmatch(step[3]) for step in plan):
                     helpful.append((table, column))
-            copy.set_authorizer(None)
             copy.execute(f"DROP INDEX IF EXISTS {_TRIED}")
     return helpful
 

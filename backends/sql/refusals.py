@@ -24,6 +24,8 @@ _VERBS = {
     sqlite3.SQLITE_SAVEPOINT: "A savepoint",
 }
 _CHANGES_SCHEMA = {"create", "drop", "alter", "vacuum", "replace", "reindex", "analyze"}
+_MISSING = re.compile(r"Incorrect number of bindings supplied.* uses (\d+), and there are (\d+)")
+_MISSING_NAME = re.compile(r"You did not supply a value for binding (?:parameter )?:?(\S+?)\.?$")
 _NOT_CONNECTED = "vtable constructor failed: "
 _READS = "Read with SELECT, WITH, VALUES or EXPLAIN."
 
@@ -107,6 +109,14 @@ def _about_the_sql(message: str, sql: str, names: Mapping[str, list[str]]) -> Re
         return Forbidden("One statement a call: the SQL holds more than one. Send each on its own.")
     if "null character" in message or "surrogates not allowed" in message:
         return Unknown("The SQL holds U+0000 or half of a surrogate pair, which SQL text cannot.")
+    if message == "user-defined function raised exception":
+        return Unknown("base64() takes a blob: write base64(CAST(value AS BLOB)).")
+    if "codec can't decode" in message:
+        return Unknown("The name of a column is not UTF-8: name the columns, and that one with AS.")
+    if missing := _MISSING.match(message):
+        return Unknown(f"The SQL has {missing[1]} places for values, and params holds {missing[2]}.")
+    if missing := _MISSING_NAME.match(message):
+        return Unknown(f"params holds no value for the SQL's :{missing[1]}.")
     what, _, name = message.partition(":")
     name = name.strip()
     match what:

@@ -63,9 +63,12 @@ def page_of(reply: Mapping[str, Any], offset: int, most_bytes: int) -> Rows:
         TooMuch: One row alone is over them.
     """
     rows, encoded = reply["rows"], reply["json"]
+    if reply["cut"] == "names":
+        raise TooMuch("The names of the columns are too long to give. Name fewer columns, with a short AS.")
     cut_at_bytes = reply["cut"] == "bytes"
     if len(encoded) > most_bytes:  # marshalled they fitted; a control character is six times as long in JSON
-        rows, cut_at_bytes = _fitting(rows, most_bytes), True
+        rows = _fitting(reply["rows"], most_bytes)
+        cut_at_bytes = cut_at_bytes or len(rows) < len(reply["rows"])
         encoded = to_json(rows)
     if cut_at_bytes and not rows:
         raise TooMuch(

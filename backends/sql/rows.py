@@ -20,6 +20,8 @@ EXACT_INTEGER = 2**53  # beyond it a JSON reader that has only floats loses digi
 HEX_BYTES = 32  # of a blob: enough to know a file by its first bytes
 MOST_AT_ONCE = 128  # rows; 512 measured no faster
 FETCH_BYTES = 1_000_000
+MOST_NAME_CHARS = 200_000  # of all columns' names together; 2,000 columns have 100 each
+LIST_BYTES = 5  # of a marshalled list, besides what is in it
 SEND_BYTES = 100_000  # the parent encodes these while we fetch the next: 10,000 rows take 5 ms of 24 less
 _TYPES = {int: "integer", float: "real", str: "text", bytes: "blob"}
 _NULL = {type(None)}
@@ -96,6 +98,10 @@ class _Page:
         self.pieces: list[bytes] = []
         self.count = self.size = self.sent = 0
         self.cut = ""
+        if sum(map(len, names)) > min(
+            MOST_NAME_CHARS, most_bytes
+        ):  # `SELECT *, *` repeats an alias of any length
+            self.names, self.cut = [], "names"
         self.types: list[set[type]] = [set() for _ in names]
         self.long_integers: set[int] = set()
         self.has_blobs = False
@@ -117,6 +123,22 @@ class _Page:
 
     def _add(self, rows: list[Row]) -> int:
         """Keep the rows that fit; returns what all of them weighed when they came."""
+        noticed = [set(kinds) for kinds in self.types], set(self.long_integers), self.has_blobs
+        piece, weight = self._encoded(rows)
+        if self.size + len(piece) > self.most_bytes and (fitting := self._fitting(rows)) < len(rows):
+            self.types, self.long_integers, self.has_blobs = noticed  # of the rows that are given, no more
+            self.cut, rows = "bytes", rows[:fitting]
+            piece, _ = self._encoded(rows)
+        self.pieces.append(piece)
+        self.size += len(piece)
+        self.count += len(rows)
+        if self.size - self.sent > SEND_BYTES and not self.cut:
+            self.send({"more": True, "pieces": self.pieces})
+            self.pieces, self.sent = [], self.size
+        return weight
+
+    def _encoded(self, rows: list[Row]) -> tuple[bytes, int]:
+        """The rows as they leave, and what they weighed when they came."""
         columns: list[Any] = list(zip(*rows, strict=True))
         changed, blobs = False, 0
         for index, column in enumerate(columns):
@@ -131,26 +153,16 @@ class _Page:
         if changed:
             rows = list(zip(*columns, strict=True))
         piece = marshal.dumps(rows)
-        weight = len(piece) + blobs
-        if self.size + len(piece) > self.most_bytes:
-            self.cut = "bytes"
-            rows = self._fitting(rows)
-            piece = marshal.dumps(rows)
-        self.pieces.append(piece)
-        self.size += len(piece)
-        self.count += len(rows)
-        if self.size - self.sent > SEND_BYTES and not self.cut:
-            self.send({"more": True, "pieces": self.pieces})
-            self.pieces, self.sent = [], self.size
-        return weight
+        return piece, len(piece) + blobs
 
-    def _fitting(self, rows: list[Row]) -> list[Row]:
+    def _fitting(self, rows: list[Row]) -> int:
+        """How many of the rows there is room for."""
         room = self.most_bytes - self.size
         for index, row in enumerate(rows):
-            room -= len(marshal.dumps(row))
+            room -= len(self._encoded([row])[0]) - LIST_BYTES
             if room < 0:
-                return rows[:index]
-        return rows
+                return index
+        return len(rows)
 
     def _cell(self, index: int, value: Any) -> Any:
         match value:

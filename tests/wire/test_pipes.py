@@ -1,9 +1,12 @@
 """What a pipe may do to messages: large, cut, together, unread; over STDIO, in both protocol eras."""
 
 import json
+import os
 import signal
+import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -139,7 +142,37 @@ def test_a_line_that_is_no_message_is_answered_and_the_next_one_too(
 def test_a_message_over_the_longest_is_refused_and_the_next_one_is_answered(stdio: Start) -> None:
     server = stdio()
     server.initialize()
-    server.send(b'"' + b"x" * 33_000_000 + b'"')
-    assert "32,000,000 bytes" in read(server)["error"]["message"]
+    # Its tail would be a message, were it read as a line of its own.
+    server.send(b'"' + b"x" * 35_000_000 + json.dumps(query(7, "SELECT 7")).encode())
+    assert "16,000,000 bytes" in read(server)["error"]["message"]
     server.send(query(8, "SELECT 8"))
-    assert server.answer(8)["result"]["structuredContent"]["rows"] == [[8]]
+    while "id" not in (message := read(server)):
+        pass
+    assert (message["id"], message["result"]["structuredContent"]["rows"]) == (8, [[8]])
+
+
+def resident(process: int) -> int:
+    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_a_client_that_only_asks_does_not_fill_memory_with_answers(stdio: Start) -> None:
+    server = stdio()
+    server.initialize()
+    server.send(query(1, "SELECT 1"))
+    server.answer(1)
+    before = resident(server.process.pid)
+    most, sql = 200, ROWS.format(100, "printf('%010000d', i)")  # 2 MB each, and 400 MB together
+    asking = threading.Thread(
+        target=lambda: server.send(*(query(n, sql) for n in range(2, most))), daemon=True
+    )
+    asking.start()
+    grown = []
+    for _ in range(20):
+        time.sleep(0.1)
+        grown.append(resident(server.process.pid) - before)
+    assert max(grown) < 150_000_000
+    answered = 0
+    while answered < most - 2:
+        answered += "id" in read(server)
+    asking.join()
