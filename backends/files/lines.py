@@ -7,6 +7,7 @@ A line ends at `\\n`; what stands before it, a `\\r` too, is the line's.
 import codecs
 import os
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from backends.files.beneath import Opened
 from backends.files.content import SAMPLE, Content, examine
@@ -55,10 +56,10 @@ def text_of(opened: Opened, path: str) -> Content:
     raise Forbidden(f"{quote(path)} is no text but {content.mime}. files_info says what is known of it.")
 
 
-def blocks(opened: Opened, content: Content, size: int = BLOCK) -> Iterator[bytes]:
-    """The text of an open file as UTF-8, a block at a time; blocks end anywhere."""
+def blocks(opened: Opened, content: Content, size: int = BLOCK, start: int | None = None) -> Iterator[bytes]:
+    """The text of an open file as UTF-8, a block at a time, from its start or a byte; blocks end anywhere."""
     assert isinstance(opened.where, int)  # noqa: S101 - a file has a handle
-    os.lseek(opened.where, content.bom, os.SEEK_SET)
+    os.lseek(opened.where, content.bom if start is None else start, os.SEEK_SET)
     if content.codec == "utf-8":
         while block := os.read(opened.where, size):
             yield block
@@ -75,6 +76,42 @@ def decoded(raw: bytes, content: Content) -> tuple[str, int]:
     lost = text.count(REPLACED)
     # A UTF-8 file may hold that character itself; elsewhere it stands for what decoding replaced.
     return text, lost - raw.count(REPLACED.encode()) if content.codec == "utf-8" else lost
+
+
+class FromEnd(NamedTuple):
+    """Where some last lines begin, and how many they are."""
+
+    offset: int
+    lines: int
+    is_within: bool = False  # the place is within a line, whose beginning is too far off
+
+
+def from_end(opened: Opened, content: Content, count: int, most: int, work: Work) -> FromEnd:
+    """Where the last `count` lines begin, or as many as are found within `most` bytes and the time."""
+    assert isinstance(opened.where, int)  # noqa: S101 - a file has a handle
+    newline = "\n".encode(content.codec)
+    width = len(newline)
+    end = at = max(os.fstat(opened.where).st_size, content.bom)
+    end = at = content.bom + (end - content.bom) // width * width
+    floor = max(content.bom, end - most // width * width)
+    begins, found = end, 0
+    while at > floor and not (found and work.late()):
+        start = max(floor, at - BLOCK)
+        block = read_at(opened.where, at - start, start)
+        place = len(block) - (
+            width if at == end and block.endswith(newline) else 0
+        )  # that ends the last line
+        while (place := block.rfind(newline, 0, place)) >= 0:
+            if place % width:  # two halves of characters
+                place += width - 1
+                continue
+            begins, found = start + place + width, found + 1
+            if found == count:
+                return FromEnd(begins, found)
+        at = start
+    if at == content.bom:
+        return FromEnd(content.bom, found + (end > content.bom))
+    return FromEnd(begins, found) if found else FromEnd(at, 1, is_within=True)
 
 
 class Lines:
@@ -101,6 +138,23 @@ class Lines:
                     at = self._block.index(b"\n", at) + 1
                 self._pass(at)
         return True
+
+    def run(self, lines: int, most: int, longest: int) -> bytes:
+        """Whole lines within one block, up to so many and `most` bytes; none if one is over `longest`."""
+        if not self._begins or not self._more():
+            return b""
+        end = self._block.rfind(b"\n", self._at, self._at + most) + 1
+        chunk = self._block[self._at : end] if end else b""
+        if (count := chunk.count(b"\n")) > lines:
+            end = -1
+            for _ in range(lines):
+                end = chunk.index(b"\n", end + 1)
+            chunk, count = chunk[: end + 1], lines
+        if len(chunk) > longest and max(map(len, chunk.split(b"\n"))) >= longest:
+            return b""
+        self._at += len(chunk)
+        self.number += count
+        return chunk
 
     def take(self, most: int) -> tuple[bytes, bool] | None:
         """The next line with its end, and whether bytes beyond `most` were left out; None at the end."""

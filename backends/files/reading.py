@@ -7,12 +7,14 @@ from typing import Literal
 from backends import Result
 from backends.files.beneath import Opened
 from backends.files.content import Content
-from backends.files.lines import Lines, blocks, decoded, read_at, sample_of, text_of
+from backends.files.lines import Lines, blocks, decoded, from_end, read_at, sample_of, text_of
 from backends.files.sandbox import Root
 from backends.files.work import Work
 from errors import Forbidden, TooMuch, Unknown, quote
 
 MAX_LINE = 65_536  # bytes shown of one line: a data URI or minified script, not prose, is longer
+_COUNTED = 200_000_000  # bytes, 0.1 s: in a longer file the last lines are numbered from its end
+_FAR = 64_000_000  # bytes from the end in which the last lines are looked for
 _COUNT_S = 0.5  # spent on total_lines: a gigabyte from the page cache; the page itself takes under 1 ms
 
 Kind = Literal["file", "directory", "link", "other"]
@@ -53,30 +55,37 @@ class Info(Result):
 
 
 def read_page(root: Root, work: Work, path: str, start_line: int, max_lines: int, max_bytes: int) -> Page:
+    if start_line == 0:
+        raise Unknown("There is no line 0: the first is start_line 1, the last is start_line -1.")
     with root.file(path) as (_, opened):
         content = text_of(opened, path)
-        lines = Lines(blocks(opened, content), work)
-        if not lines.skip_to(start_line):
-            raise TooMuch(
-                f"Line {start_line} of {quote(path)} was not reached in time; line {lines.number} was. "
-                "Ask for an earlier one, or look for text with files_search."
-            )
-        raw, notices = _collect(lines, start_line, max_lines, max_bytes)
-        end = start_line + raw.count(b"\n") - raw.endswith(b"\n") if raw else start_line - 1
-        total = lines.count(_COUNT_S)
+        if start_line < 0:
+            lines, first, total, notices = _last_lines(opened, content, work, -start_line)
+        else:
+            lines, first, total, notices = Lines(blocks(opened, content), work), start_line, None, []
+            if not lines.skip_to(start_line):
+                raise TooMuch(
+                    f"Line {start_line} of {quote(path)} was not reached in time; line {lines.number} was. "
+                    "Ask for an earlier one, or with a negative start_line for the last ones; or use files_search."
+                )
+        raw, cuts = _collect(lines, first, max_lines, max_bytes)
+        end = first + raw.count(b"\n") - raw.endswith(b"\n") if raw else first - 1
+        if start_line > 0:
+            total = lines.count(_COUNT_S)
     if total is not None and start_line > max(total, 1):
         raise Unknown(f"{quote(path)} has {total} lines, so none at start_line {start_line}.")
     text, lost = decoded(raw, content)
+    notices += cuts
     if content.guessed:
         notices.append(f"The encoding is a guess: {content.encoding}.")
     if lost:
         notices.append(f"Characters that are no valid {content.encoding}, each shown as U+FFFD: {lost}.")
-    if total is None:
+    if total is None and start_line > 0:
         notices.append("The file is too long to count its lines in passing; files_info takes the time.")
-    more = total is None or total > end
+    more = end < -1 if first < 0 else total is None or total > end
     return Page(
         text=text,
-        start_line=start_line,
+        start_line=first,
         end_line=end,
         total_lines=total,
         encoding=content.encoding,
@@ -86,12 +95,50 @@ def read_page(root: Root, work: Work, path: str, start_line: int, max_lines: int
     )
 
 
+def _last_lines(
+    opened: Opened, content: Content, work: Work, count: int
+) -> tuple[Lines, int, int | None, list[str]]:
+    """The last lines, the number of the first of them, of all if they can be counted, and what to tell."""
+    notices: list[str] = []
+    total = None
+    if opened.status.st_size <= _COUNTED:
+        total = Lines(blocks(opened, content), work).count(_COUNT_S)
+    begins = from_end(opened, content, count, _FAR, work)
+    first = max(1, total - begins.lines + 1) if total is not None else -begins.lines
+    if begins.is_within:
+        notices.append("The last line is too long to be shown from its beginning; this is its end.")
+    elif begins.lines < count and begins.offset > content.bom:
+        notices.append(f"Line -{count} lies too far from the end; these are the last {begins.lines}.")
+    if first < 0:
+        notices.append("The file is too long to count its lines: their numbers here count from its end.")
+    start = begins.offset
+    if begins.is_within:
+        start = max(start, opened.status.st_size - MAX_LINE // 4 * 4)
+        start += _continued(opened, content, start)
+    return Lines(blocks(opened, content, start=start), work), first, total, notices
+
+
+def _continued(opened: Opened, content: Content, start: int) -> int:
+    """How many bytes from a place go on with a character that begins before it."""
+    assert isinstance(opened.where, int)  # noqa: S101 - a file has a handle
+    if content.codec != "utf-8":
+        return 0
+    after = read_at(opened.where, 3, start)
+    return len(after) - len(after.lstrip(bytes(range(0x80, 0xC0))))
+
+
 def _collect(lines: Lines, start: int, max_lines: int, max_bytes: int) -> tuple[bytes, list[str]]:
     pieces: list[bytes] = []
     notices: list[str] = []
     shortened: list[int] = []
     room = max_bytes
-    for number in range(start, start + max_lines):
+    number = start
+    while number < start + max_lines:
+        if run := lines.run(start + max_lines - number, room, min(MAX_LINE, room)):
+            pieces.append(run)
+            room -= len(run)
+            number += run.count(b"\n")
+            continue
         if (line := lines.take(min(MAX_LINE, room))) is None:
             break
         piece, cut = line
@@ -105,6 +152,7 @@ def _collect(lines: Lines, start: int, max_lines: int, max_bytes: int) -> tuple[
             piece = _whole_characters(piece) + b"\n"
         pieces.append(piece)
         room = max(room - len(piece), 0)
+        number += 1
         if lines.late:
             break
     if shortened:

@@ -3,6 +3,7 @@
 import codecs
 import json
 import os
+import time
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator
@@ -409,3 +410,86 @@ async def test_a_whole_file_is_text_unless_that_loses_something(tmp_path: Path, 
     content, mime = await sandbox.read_whole("b.txt")
     assert isinstance(content, bytes)
     assert mime == "text/plain"
+
+
+@pytest.mark.parametrize(
+    ("start", "most", "text", "first", "end", "next_line"),
+    [
+        (-1, 500, "line 10\n", 10, 10, None),
+        (-3, 500, "line 8\nline 9\nline 10\n", 8, 10, None),
+        (-3, 2, "line 8\nline 9\n", 8, 9, 10),
+        (-10, 1, "line 1\n", 1, 1, 2),
+        (-99, 1, "line 1\n", 1, 1, 2),
+    ],
+)
+async def test_a_negative_start_counts_from_the_end(
+    tmp_path: Path, sandbox: Sandbox, start: int, most: int, text: str, first: int, end: int, next_line: int
+) -> None:
+    (tmp_path / "a.txt").write_text("".join(f"line {n}\n" for n in range(1, 11)))
+    page = await sandbox.read("a.txt", start, most)
+    assert (page.text, page.start_line, page.end_line, page.total_lines) == (text, first, end, 10)
+    assert (page.next_line, page.truncated, page.notices) == (next_line, next_line is not None, ())
+
+
+@pytest.mark.parametrize(
+    ("mark", "codec"),
+    [
+        (b"", "utf-8"), (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"),
+        (codecs.BOM_UTF16_BE, "utf-16-be"), (codecs.BOM_UTF32_LE, "utf-32-le"), (b"", "utf-16-le"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("ending", ["\n", ""])
+async def test_last_lines_are_those_of_the_text_in_every_encoding(
+    tmp_path: Path, sandbox: Sandbox, mark: bytes, codec: str, ending: str
+) -> None:
+    # U+0A0A and U+0A00 hold bytes that look like an end of line where they are not one.
+    lines = [f"line {n} \u0a0a\u0a00 end" if n % 3 else f"line {n}" for n in range(1, 3_000)]
+    if not mark:
+        lines = [f"line {n}" for n in range(1, 3_000)]
+    (tmp_path / "a.txt").write_bytes(mark + ("\n".join(lines) + ending).encode(codec))
+    for start in (-1, -2, -7, -2_999, -5_000):
+        page = await sandbox.read("a.txt", start, 10_000)
+        assert page.text == "\n".join(lines[start:]) + ending
+        assert page.start_line == max(1, 3_000 + start)
+
+
+async def test_an_empty_file_has_no_last_line(tmp_path: Path, sandbox: Sandbox) -> None:
+    (tmp_path / "a.txt").touch()
+    page = await sandbox.read("a.txt", -5, 10)
+    assert (page.text, page.total_lines, page.truncated) == ("", 0, False)
+    with pytest.raises(Unknown, match="There is no line 0"):
+        await sandbox.read("a.txt", 0, 10)
+
+
+async def test_the_last_lines_of_ten_gigabytes_come_at_once_and_cost_no_memory(
+    tmp_path: Path, sandbox: Sandbox
+) -> None:
+    with (tmp_path / "huge.log").open("wb") as file:
+        file.write(b"first line\n" * 10_000)
+        file.seek(10 * 1024**3)
+        file.write("\n".join(f"läst {n}" for n in range(5_000)).encode())
+    await sandbox.read("huge.log", -3, 500)
+    tracemalloc.start()
+    try:
+        started = time.process_time()
+        page = await sandbox.read("huge.log", -3, 2)
+        assert time.process_time() - started < 0.3  # a millisecond, where nothing else runs
+        assert tracemalloc.get_traced_memory()[1] < 8_000_000
+    finally:
+        tracemalloc.stop()
+    assert page.text == "läst 4997\nläst 4998\n"
+    assert (page.start_line, page.end_line, page.next_line, page.total_lines) == (-3, -2, -1, None)
+    assert "count from its end" in page.notices[0]
+    assert (await sandbox.read("huge.log", page.next_line or 0, 500)).text == "läst 4999"
+    far = await sandbox.read("huge.log", -6_000, 1)
+    assert "Line -6000 lies too far from the end; these are the last 4999." in far.notices
+    assert far.text == "läst 1\n"
+
+
+async def test_the_end_of_one_endless_line_is_shown_as_such(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("é" * 40_000_000)
+    async with Sandbox(FilesSettings(root=tmp_path)) as sandbox:
+        page = await sandbox.read("a.txt", -1, 1)
+    assert set(page.text) == {"é"}
+    assert 30_000 < len(page.text) <= 32_768
+    assert "this is its end" in page.notices[0]
