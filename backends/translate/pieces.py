@@ -158,7 +158,7 @@ def cut(line: str, limit: int, size: Size = in_bytes) -> list[str]:
         end = position + _border(line[position : end + 1], end - position)
         text = line[position:end].rstrip()
         following = end
-        while line[following].isspace():
+        while following < len(line) and line[following].isspace():
             following += 1
         parts += [text, line[position + len(text) : following]]
         position = following
