@@ -1,13 +1,14 @@
 """One database: its children, at most so many, started when they are first needed."""
 
 import asyncio
+import contextlib
 import sqlite3
-import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from backends import Provider
+from backends.sql.file import MISSING, DatabaseFile, of_the_file
 from backends.sql.worker import GRACE_SECONDS, Killed, Overstayed, Worker, Write
 from config import SqlSettings
 from errors import TooMuch, Unavailable, quote
@@ -17,22 +18,9 @@ Way = Literal["page", "explain", "csv", "jsonl"]
 
 LONG_SECONDS = 0.1  # a statement over it may be stopped, to be run anew when fewer long ones are running
 
-_IMMUTABLE = (
-    "Its directory cannot be written, so it is open as immutable: changes made elsewhere show once the file "
-    "itself has changed"
-)
-# SQLite's primary result codes that speak of the file, not of the statement.
-_TROUBLE = {
-    sqlite3.SQLITE_BUSY: "is locked by a program that is writing to it; try again in a moment",
-    sqlite3.SQLITE_LOCKED: "is locked by a program that is writing to it; try again in a moment",
-    sqlite3.SQLITE_CORRUPT: "is damaged; whoever runs this server has to restore it",
-    sqlite3.SQLITE_NOTADB: "is not a SQLite database; whoever runs this server has to correct that",
-    sqlite3.SQLITE_CANTOPEN: "cannot be opened; whoever runs this server has to look at its permissions",
-    sqlite3.SQLITE_PERM: "cannot be opened; whoever runs this server has to look at its permissions",
-    sqlite3.SQLITE_READONLY: "was left in the middle of a write; a program that writes has to open it once",
-    sqlite3.SQLITE_IOERR: "could not be read from its disk; try again in a moment",
-}
-_MISSING = "is not there; whoever runs this server has to put the file in its place"
+
+class _Changed(Exception):
+    """A file that nobody was to change has been changed while it was read."""
 
 
 class _Long(Exception):
@@ -43,8 +31,7 @@ class Pool:
     """At most `connections` children of one database, and what is known of how it is."""
 
     def __init__(self, name: str, path: Path, settings: SqlSettings, others: Sequence[str]) -> None:
-        self.name, self.immutable = name, False
-        self._path, self._settings, self._others = path, settings, others
+        self.name, self._file, self._settings = name, DatabaseFile(name, path, others), settings
         self._free = asyncio.Semaphore(settings.connections)
         self._most_long = max(1, settings.connections - 1)
         self._long = asyncio.Semaphore(self._most_long)
@@ -52,12 +39,12 @@ class Pool:
         self._workers: dict[Worker, tuple[int, ...]] = {}  # and the file each of them has open
         self._endings: set[asyncio.Task[None]] = set()
         self._opened: tuple[int, ...] = ()
-        self._trouble = ""
 
     @property
     def mode(self) -> str:
         """What keeps it from being written."""
-        return f"read-only ({'immutable=1' if self.immutable else 'mode=ro'}, authorizer, child process)"
+        opened = "immutable=1" if self._file.immutable else "mode=ro"
+        return f"read-only ({opened}, authorizer, child process)"
 
     async def close(self) -> None:
         for worker in tuple(self._workers):
@@ -100,6 +87,18 @@ class Pool:
             "bytes": most_bytes or self._settings.max_bytes,
             "way": way,
         }
+        try:
+            return await self._quick_or_long(ask, write)
+        except _Changed as error:
+            if write is None:
+                with contextlib.suppress(_Changed):
+                    return await self._quick_or_long(ask, write)
+            raise Unavailable(
+                f"The database {quote(self.name)} was written to while it was read; try again in a moment."
+            ) from error
+
+    async def _quick_or_long(self, ask: dict[str, Any], write: Write | None) -> dict[str, Any]:
+        """One turn is left to quick statements: when the others are taken, a long one has to wait for one."""
         await self._turn(self._free)
         try:
             return await self._asked(ask, write, long=write is not None)
@@ -161,7 +160,7 @@ class Pool:
             if long:
                 reply = await worker.reply(seconds, write)
             else:
-                reply = await self._quick_or_long(worker, seconds)
+                reply = await self._replied(worker, seconds)
         except Overstayed:
             reply = _ended(late=True)
             self._end(worker)
@@ -170,13 +169,14 @@ class Pool:
             self._end(worker)
         else:
             self._put_back(worker, reply)
-        if _of_the_file(reply):
-            raise self._unavailable(reply["code"] & 0xFF)
-        self._trouble = ""
+        if self._file.immutable and self._file.identity() != self._opened:
+            raise _Changed
+        if of_the_file(reply):
+            raise self._file.unavailable(reply["code"] & 0xFF)
+        self._file.trouble = ""
         return reply
 
-    async def _quick_or_long(self, worker: Worker, seconds: float) -> dict[str, Any]:
-        """One turn is left to quick statements: when the others are taken, a long one has to wait for one."""
+    async def _replied(self, worker: Worker, seconds: float) -> dict[str, Any]:
         try:
             return await worker.reply(LONG_SECONDS)
         except Overstayed:
@@ -187,18 +187,17 @@ class Pool:
 
     def _put_back(self, worker: Worker, reply: dict[str, Any]) -> None:
         outdated = self._workers.get(worker) != self._opened
-        if not reply or reply.get("swollen") or _of_the_file(reply) or outdated:
+        if not reply or reply.get("swollen") or of_the_file(reply) or outdated:
             self._end(worker)
         else:
             self._idle.append(worker)
 
     async def _worker(self) -> Worker:
-        identity = self._identity()
-        if identity != self._opened:  # another file has taken the name, or an immutable one was rewritten
+        if self._file.identity() != self._opened:
             for worker in self._idle:
                 self._end(worker)
             self._idle.clear()
-            self._opened, self.immutable = identity, False
+            self._opened = self._file.decide()
         while self._idle:
             worker = self._idle.pop()
             if worker.alive:
@@ -207,33 +206,26 @@ class Pool:
         return await self._start()
 
     async def _start(self) -> Worker:
-        uri = self._path.as_uri() + ("?immutable=1" if self.immutable else "?mode=ro")
         opened, hello = self._opened, {}
         try:
-            worker = await Worker.start(uri, self._settings.max_memory)
+            worker = await Worker.start(self._file.uri, self._settings.max_memory)
         except OSError as error:  # no process, no memory or no handle left
             raise Unavailable("The server is too busy to open a database; try again in a moment.") from error
         self._workers[worker] = opened
         try:
             hello = await worker.hello()
         except (Overstayed, Killed) as error:
-            raise self._unavailable(sqlite3.SQLITE_IOERR) from error
+            raise self._file.unavailable(sqlite3.SQLITE_IOERR) from error
         finally:
             if "ready" not in hello:
                 self._end(worker)
         if "ready" in hello:
             return worker
         code = hello["code"] & 0xFF
-        # To read a WAL database SQLite writes beside it; where it cannot, it must be told that nobody does.
-        if (
-            code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
-            and self._is_wal()
-            and not self.immutable
-        ):
-            self.immutable = True
-            self._opened = self._identity()
+        if self._file.give_in(code):
+            self._opened = self._file.identity()
             return await self._start()
-        raise self._unavailable(code)
+        raise self._file.unavailable(code)
 
     def _end(self, worker: Worker) -> None:
         worker.kill()
@@ -242,48 +234,18 @@ class Pool:
         self._endings.add(ending)
         ending.add_done_callback(self._endings.discard)
 
-    def _identity(self) -> tuple[int, ...]:
-        try:
-            found = self._path.stat()
-        except OSError as error:
-            raise self._unavailable(None) from error
-        if not stat.S_ISREG(found.st_mode):
-            raise self._unavailable(sqlite3.SQLITE_NOTADB)
-        changes = (found.st_mtime_ns, found.st_size) if self.immutable else ()
-        return (found.st_dev, found.st_ino, *changes)
-
-    def _is_wal(self) -> bool:
-        try:
-            with self._path.open("rb") as file:
-                return file.read(20)[18:] == b"\2\2"
-        except OSError:
-            return False
-
-    def _unavailable(self, code: int | None) -> Unavailable:
-        self._trouble = _MISSING if code is None else _TROUBLE.get(code, "cannot be read")
-        others = ", ".join(map(quote, self._others))
-        serving = f" Other databases: {others}." if others else ""
-        return Unavailable(f"The database {quote(self.name)} {self._trouble}.{serving}")
-
     async def provider(self, probe: bool) -> Provider:
         """How this database is: from what is known and a look at the file, or by asking it."""
         try:
-            self._identity()
+            self._file.identity()
             if probe:
                 await self.ask("SELECT count(*) FROM sqlite_schema", seconds=3)
         except (Unavailable, TooMuch):
-            state = "missing" if self._trouble == _MISSING else "failing"
-            return Provider(name=self.name, state=state, note=self._trouble)
-        if self._trouble:
-            return Provider(name=self.name, state="failing", note=self._trouble)
-        note = _IMMUTABLE if self.immutable else ""
-        return Provider(name=self.name, state="ready" if self._opened else "untried", note=note)
-
-
-def _of_the_file(reply: dict[str, Any]) -> bool:
-    """Whether the file went wrong. A plain SQLITE_READONLY is the statement's: it tried to write."""
-    code = reply.get("code", 0)
-    return code != sqlite3.SQLITE_READONLY and code & 0xFF in _TROUBLE
+            state = "missing" if self._file.trouble == MISSING else "failing"
+            return Provider(name=self.name, state=state, note=self._file.trouble)
+        if self._file.trouble:
+            return Provider(name=self.name, state="failing", note=self._file.trouble)
+        return Provider(name=self.name, state="ready" if self._opened else "untried", note=self._file.note)
 
 
 def _ended(late: bool) -> dict[str, Any]:

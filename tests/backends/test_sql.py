@@ -877,13 +877,20 @@ async def test_a_damaged_page_is_unavailable_not_a_crash(opened: Open, tmp_path:
 
 
 async def test_a_locked_database_is_unavailable_until_it_is_free(opened: Open, tmp_path: Path) -> None:
+    hold = (
+        "import sqlite3, sys; held = sqlite3.connect(sys.argv[1]); held.execute('BEGIN EXCLUSIVE'); "
+        "print('held', flush=True); input()"
+    )
     async with opened() as databases:
-        with closing(sqlite3.connect(tmp_path / "main.db", isolation_level=None)) as writer:
-            writer.execute("BEGIN EXCLUSIVE")
+        command = [sys.executable, "-c", hold, str(tmp_path / "main.db")]
+        # Another program: within ours, closing any handle of a file drops the locks that we hold on it.
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == b"held\n"
             with pytest.raises(Unavailable, match="locked"):
                 await databases.query("SELECT * FROM city")
             assert (await databases.health()).state == "unavailable"
-            writer.execute("COMMIT")
+            writer.communicate(b"\n")
         assert (await databases.query("SELECT count(*) FROM city")).rows == [(3,)]
         assert (await databases.health()).state == "ready"
 

@@ -199,3 +199,51 @@ async def test_a_child_that_was_killed_while_idle_is_replaced_unseen(tmp_path: P
             os.kill(worker._process.pid, signal.SIGKILL)
             time.sleep(0.02)  # noqa: ASYNC251 - so that the loop does not hear of it
             assert (await databases.query("SELECT 2")).rows == [(2,)]
+
+
+def names_in(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+def wal(path: Path) -> sqlite3.Connection:
+    """A database in WAL mode with one row, and the program that has it open to write."""
+    database = sqlite3.connect(path, isolation_level=None)
+    database.executescript("PRAGMA journal_mode=WAL; CREATE TABLE t (a INTEGER); INSERT INTO t VALUES (1);")
+    return database
+
+
+async def test_reading_a_wal_database_makes_no_file_beside_it(tmp_path: Path) -> None:
+    wal(tmp_path / "odd.db").close()
+    async with of(tmp_path / "odd.db") as databases:
+        assert (await databases.query("SELECT a FROM t")).rows == [(1,)]
+        assert (await databases.health()).state == "ready"
+        assert names_in(tmp_path) == ["odd.db"]
+    assert names_in(tmp_path) == ["odd.db"]
+
+
+async def test_a_wal_database_that_is_written_to_shows_each_change_at_once(tmp_path: Path) -> None:
+    wal(tmp_path / "odd.db").close()
+    async with of(tmp_path / "odd.db") as databases:
+        for count in range(1, 6):
+            assert (await databases.query("SELECT count(*) FROM t")).rows == [(count,)]
+            with closing(sqlite3.connect(tmp_path / "odd.db", isolation_level=None)) as writer:
+                writer.execute("INSERT INTO t VALUES (2)")
+                assert (await databases.query("SELECT count(*) FROM t")).rows == [(count + 1,)]
+
+
+async def test_a_page_read_while_the_file_was_rewritten_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "odd.db"
+    with closing(wal(path)) as writer:
+        writer.executescript(
+            "WITH RECURSIVE n(i) AS (VALUES (2) UNION ALL SELECT i + 1 FROM n WHERE i < 3000) "
+            "INSERT INTO t SELECT i FROM n;"
+        )
+    slow = "SELECT count(*), sum(x.a <> 0 OR y.a <> 0) FROM t x, t y WHERE abs(x.a) + abs(y.a) >= 0"
+    async with of(path, timeout=20) as databases:
+        reading = asyncio.create_task(databases.query(slow))
+        await asyncio.sleep(0.3)
+        with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+            writer.execute("DELETE FROM t WHERE a > 2000")
+            writer.execute("VACUUM")
+        page = await reading
+    assert page.rows in ([(4_000_000, 4_000_000)], [(9_000_000, 9_000_000)])
