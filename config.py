@@ -6,6 +6,7 @@ A name is `ALMANAC_` + section + field, so `ALMANAC_SQL_MAX_ROWS` is `settings.s
 import functools
 import ipaddress
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args
@@ -152,7 +153,7 @@ class TranslateSettings(Section):
         600, description="Seconds one document of the sandbox may take."
     )
     max_document: int = Field(
-        10_000_000, ge=1, le=1_000_000_000, description="Characters one document of the sandbox may hold."
+        10_000_000, ge=1, le=1_000_000_000, description="Bytes one document of the sandbox may hold."
     )
     cache: Literal["on", "hash-only", "off"] = Field(
         "on",
@@ -164,7 +165,6 @@ class TranslateSettings(Section):
 class WeatherSettings(Section):
     """Weather: whom to ask, where each API is, and who is asking."""
 
-    open_meteo_url: Url = Field("https://api.open-meteo.com", description="Open-Meteo's forecast API.")
     providers: Annotated[tuple[Literal["open_meteo", "met_norway", "nws"], ...], BeforeValidator(_split)] = (
         Field(
             ("open_meteo", "met_norway", "nws"),
@@ -172,6 +172,7 @@ class WeatherSettings(Section):
             description="Forecast services to try, best first; `nws` covers the United States only.",
         )
     )
+    open_meteo_url: Url = Field("https://api.open-meteo.com", description="Open-Meteo's forecast API.")
     geocoding_url: Url = Field(
         "https://geocoding-api.open-meteo.com",
         description="Open-Meteo's geocoder, for places world.db lacks.",
@@ -296,6 +297,187 @@ class LimitsSettings(Section):
     )
 
 
+Scope = Literal["read", "write", "admin"]
+
+
+def _scopes(text: str) -> tuple[Scope, ...]:
+    parts = {part.strip() for part in text.split("+")}
+    if not parts <= set(get_args(Scope)):
+        raise ValueError("scopes are read, write and admin, joined by +")
+    return tuple(scope for scope in get_args(Scope) if scope in parts)
+
+
+class AuthToken(Section):
+    """A token that lets a caller in: whose it is, its SHA-256 and what it may do; shown without the hash."""
+
+    name: str
+    sha256: str
+    scopes: tuple[Scope, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name}:***:{'+'.join(self.scopes)}"
+
+
+def _tokens(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    found = []
+    for number, part in enumerate(_split(value), 1):
+        name, _, rest = part.partition(":")
+        digest, _, scopes = rest.partition(":")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", name) or not re.fullmatch(
+            r"[0-9a-f]{64}", digest
+        ):
+            raise ValueError(f"each entry is name:SHA-256 of the token:scopes; entry {number} is not")
+        found.append(AuthToken(name=name, sha256=digest, scopes=_scopes(scopes)))
+    return tuple(found)
+
+
+def _at_most_two(tokens: tuple[AuthToken, ...]) -> tuple[AuthToken, ...]:
+    if len({token.sha256 for token in tokens}) < len(tokens):
+        raise ValueError("two entries have the same token")
+    names = [token.name for token in tokens]
+    if any(names.count(name) > 2 for name in names):
+        raise ValueError("a name has at most two tokens: the old one and the new one, while you rotate them")
+    return tokens
+
+
+def _users(value: Any) -> Any:
+    pairs = _pairs(value)
+    return {name: _scopes(scopes) for name, scopes in pairs.items()} if pairs is not value else value
+
+
+def _complete(mode: str, info: ValidationInfo) -> str:
+    """Refuses a mode that lacks what it needs; it is the last field, so that it sees the others."""
+
+    def given(name: str) -> Any:
+        value = info.data.get(name)
+        return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+    def need(*names: str) -> None:
+        for name in names:
+            if not given(name):
+                raise ValueError(f"{mode} needs {PREFIX}AUTH_{name.upper()}")
+
+    if mode == "tokens":
+        need("tokens")
+    elif mode == "jwt":
+        need("jwt_issuer", "jwt_audience")
+        _one_kind_of_key(given("jwt_algorithm") or "", given("jwt_key") or "", given("jwt_jwks_url"))
+    elif mode == "oauth":
+        need("oauth_provider", "oauth_client_id", "oauth_client_secret", "oauth_base_url", "oauth_users")
+        if len(given("oauth_signing_key") or "") < 32:
+            raise ValueError(f"oauth needs {PREFIX}AUTH_OAUTH_SIGNING_KEY of 32 characters or more")
+        if given("oauth_provider") not in ("github", "google"):
+            need("oauth_tenant")
+        if given("oauth_provider") in ("azure", "auth0"):
+            need("oauth_api")
+        if given("oauth_tenant") in ("common", "organizations", "consumers"):
+            raise ValueError("a tenant of Azure is one by its id: others could name their users as yours")
+    return mode
+
+
+def _one_kind_of_key(algorithm: str, key: str, jwks_url: str | None) -> None:
+    if bool(key) == bool(jwks_url):
+        raise ValueError(f"jwt needs one of {PREFIX}AUTH_JWT_JWKS_URL and {PREFIX}AUTH_JWT_KEY")
+    if algorithm.startswith("HS"):
+        if jwks_url or "-----BEGIN" in key:  # whoever knows a public key could sign with it
+            raise ValueError(f"{algorithm} goes with a secret in {PREFIX}AUTH_JWT_KEY, never a public key")
+        if len(key.encode()) < int(algorithm[2:]) // 8:
+            raise ValueError(f"{algorithm} needs a secret of {int(algorithm[2:]) // 8} bytes or more")
+    elif key and "-----BEGIN" not in key:
+        raise ValueError(f"{algorithm} needs a public key in PEM in {PREFIX}AUTH_JWT_KEY")
+
+
+class AuthSettings(Section):
+    """Auth: who may come in over HTTP. Over STDIO nobody is asked: who starts the server has it."""
+
+    tokens: Annotated[tuple[AuthToken, ...], BeforeValidator(_tokens), AfterValidator(_at_most_two)] = Field(
+        (),
+        description="For `tokens`: name:SHA-256:scopes, comma-separated, scopes joined by +; "
+        "`server.py token new NAME` makes an entry. A name may have two while they are rotated.",
+    )
+    jwt_jwks_url: Url | None = Field(None, description="For `jwt`: where the issuer publishes its keys.")
+    jwt_key: SecretStr | None = Field(
+        None,
+        description="For `jwt`, instead of the URL: a public key in PEM, or the secret of an HS algorithm.",
+    )
+    jwt_issuer: str = Field("", description="For `jwt`: the issuer that tokens name.")
+    jwt_audience: str = Field("", description="For `jwt`: the audience that tokens name, this server.")
+    jwt_algorithm: Literal[
+        "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA",
+        "HS256", "HS384", "HS512",
+    ] = Field("RS256", description="For `jwt`: the one algorithm of signature that is taken.")  # fmt: skip
+    oauth_provider: Literal["github", "google", "azure", "auth0", "workos", "cognito"] | None = Field(
+        None, description="For `oauth`: where people sign in: github, google, azure, auth0, workos, cognito."
+    )
+    oauth_client_id: str = Field("", description="For `oauth`: the client id this server has there.")
+    oauth_client_secret: SecretStr | None = Field(
+        None, description="For `oauth`: the secret that goes with it."
+    )
+    oauth_tenant: str = Field(
+        "",
+        description="For `oauth`: Azure's tenant id, Cognito's user pool id, the domain at Auth0, AuthKit's "
+        "domain at WorkOS.",
+    )
+    oauth_api: str = Field(
+        "", description="For `oauth`: the API's audience at Auth0, the name of the scope it exposes at Azure."
+    )
+    oauth_base_url: Url | None = Field(
+        None, description="For `oauth`: this server as browsers reach it, such as https://mcp.example.com."
+    )
+    oauth_signing_key: SecretStr | None = Field(
+        None,
+        description="For `oauth`: signs the tokens given out and encrypts what is kept; the same on every "
+        "replica, and after a restart.",
+    )
+    oauth_users: Annotated[dict[str, tuple[Scope, ...]], BeforeValidator(_users)] = Field(
+        {},
+        description="For `oauth`: who may do what, by GitHub login, verified e-mail, or "
+        "subject (Azure: object id): "
+        "ann@example.com=read+write,*=read. `*` is all who can sign in; who is not listed gets nothing.",
+    )
+    mode: Annotated[Literal["none", "tokens", "jwt", "oauth"], AfterValidator(_complete)] | None = Field(
+        None,
+        description="How callers over HTTP prove who they are: none, tokens, jwt, oauth. Not set, they need "
+        "not on loopback; beyond it a token is made for the run and printed.",
+    )
+
+
+class HttpSettings(Section):
+    """HTTP: how much, and how slowly, one client may send."""
+
+    max_body: int = Field(
+        4_000_000,
+        ge=1_000,
+        le=4_194_304,  # the protocol's library reads no more
+        description="Most bytes of one request's body.",
+    )
+    max_headers: int = Field(
+        32_000, ge=2_000, le=1_000_000, description="Most bytes of one request's line and headers."
+    )
+    timeout: Seconds = Field(
+        30, description="Seconds one request may take to arrive, and a client may leave an answer unread."
+    )
+    connections: int = Field(1_000, ge=1, le=100_000, description="Most connections at once; others get 503.")
+
+
+def _networks(names: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return tuple(
+            str(ipaddress.ip_network(name)).removesuffix("/32").removesuffix("/128") for name in names
+        )
+    except ValueError:
+        raise ValueError("each is an address or a network such as 10.0.0.0/8") from None
+
+
+def _origins(names: tuple[str, ...]) -> tuple[str, ...]:
+    for number, name in enumerate(names, 1):
+        if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?", name):
+            raise ValueError(f"an origin is like https://app.example.com, in full; entry {number} is not")
+    return names
+
+
 class Settings(Section):
     """All settings; the sections are named after the domains."""
 
@@ -307,7 +489,12 @@ class Settings(Section):
     allowed_hosts: Names = Field(
         (), description="Host names clients may use over HTTP, besides loopback; others get 421."
     )
-    allowed_origins: Names = Field((), description="Web origins that may call over HTTP; others get 403.")
+    allowed_origins: Annotated[Names, AfterValidator(_origins)] = Field(
+        (), description="Web origins that may call over HTTP, besides the server's own; others get 403."
+    )
+    trusted_proxies: Annotated[Names, AfterValidator(_networks)] = Field(
+        (), description="Addresses or networks of proxies whose X-Forwarded-For and -Proto are believed."
+    )
     servers: Annotated[tuple[Domain, ...], BeforeValidator(_split)] = Field(
         get_args(Domain), min_length=1, description="Sub-servers to serve."
     )
@@ -331,6 +518,8 @@ class Settings(Section):
     sql: SqlSettings = SqlSettings()
     files: FilesSettings = FilesSettings()
     limits: LimitsSettings = LimitsSettings()
+    auth: AuthSettings = AuthSettings()
+    http: HttpSettings = HttpSettings()
 
 
 class Variable(NamedTuple):

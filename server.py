@@ -21,7 +21,6 @@ os.environ.setdefault("FASTMCP_TELEMETRY_MODE", "off")
 os.environ.setdefault("PY_KEY_VALUE_DISABLE_BEARTYPE", "1")
 
 import argparse
-import contextlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -50,6 +49,7 @@ import tools.translate
 import tools.weather
 import transport
 import web.health
+from auth import Access, access, for_this_run
 from backends.files import Sandbox
 from backends.sql import Databases
 from backends.translate import Translator
@@ -58,6 +58,7 @@ from completions import complete_with
 from config import Settings
 from environment import ConfigurationError, load
 from middleware.errors import Errors
+from middleware.scopes import Scopes
 from state import State
 from tuning import FixedServer
 
@@ -83,9 +84,7 @@ SUB_SERVERS = {
     "translate": SubServer(
         "translation", Translator, (tools.translate, resources.translate, prompts.translate), keeps=True
     ),
-    "weather": SubServer(
-        "weather", Weather, (tools.weather, resources.weather, prompts.weather), keeps=True
-    ),
+    "weather": SubServer("weather", Weather, (tools.weather, resources.weather, prompts.weather), keeps=True),
     "sql": SubServer("read-only SQL", Databases, (tools.sql, resources.sql, prompts.sql)),
     "files": SubServer(
         "a sandbox of files", Sandbox, (tools.files, tools.files_writing, resources.files, prompts.files)
@@ -93,20 +92,26 @@ SUB_SERVERS = {
 }
 
 
-def create_server(settings: Settings, given: Mapping[str, Any] | None = None) -> FastMCP:
+def create_server(
+    settings: Settings, given: Mapping[str, Any] | None = None, asked: Access | None = None
+) -> FastMCP:
     """Compose the application.
 
     Args:
         settings: What to serve and how.
         given: Backends by domain to use instead of building them from `settings`.
+        asked: What checks tokens, if it was built from `settings` before.
     """
     state = State(settings.state_dir, settings.state_url)
+    asked = asked or access(settings)
+    scopes = Scopes(asked.granted) if asked else None
     root = FixedServer(
         "almanac",
         INSTRUCTIONS.format(domains=", ".join(SUB_SERVERS[domain].about for domain in settings.servers)),
         version=VERSION,
         lifespan=_lifetime(state),  # entered before the backends' and closed after them
-        middleware=[Errors()],
+        auth=asked.provider if asked else None,
+        middleware=[Errors(), *([scopes] if scopes else [])],
         mask_error_details=True,
         on_duplicate="error",
         dereference_schemas=False,  # input schemas hold no references; resolving costs 5 of 8 ms a list
@@ -129,8 +134,9 @@ def create_server(settings: Settings, given: Mapping[str, Any] | None = None) ->
         for part in SUB_SERVERS[domain].parts:
             part.register(server, backend)
         root.mount(server, namespace=domain)
-    tools.hub.register(root, VERSION, backends)
-    resources.hub.register(root, VERSION, backends, settings)
+    details = scopes.of_an_admin if scopes else lambda: True
+    tools.hub.register(root, VERSION, backends, details)
+    resources.hub.register(root, VERSION, backends, settings, details)
     if {"weather", "sql", "translate"} <= backends.keys():  # whose tools it names
         prompts.hub.register(root)
     tools.aside.watch(root)
@@ -182,26 +188,23 @@ def main() -> None:
     except ConfigurationError as error:
         sys.exit(f"Almanac cannot start:\n{error}")
     logs.configure(settings.log_level)
-    with contextlib.suppress(KeyboardInterrupt):
+    try:
         anyio.run(_serve, settings, backend_options={"use_uvloop": sys.platform != "win32"})
+    except ConfigurationError as error:
+        sys.exit(f"Almanac cannot start:\n{error}")
+    except KeyboardInterrupt:
+        pass
 
 
 async def _serve(settings: Settings) -> None:
-    root = create_server(settings)
     if settings.transport == "stdio":
-        await transport.serve_stdio(root)
+        await transport.serve_stdio(create_server(settings))
         return
-    await root.run_async(
-        "http",
-        show_banner=False,
-        host=settings.host,
-        port=settings.port,
-        stateless_http=True,  # any process can answer any request, in both eras
-        host_origin_protection=True,
-        allowed_hosts=list(settings.allowed_hosts),
-        allowed_origins=list(settings.allowed_origins),
-        uvicorn_config={"log_config": None},  # its lines go through our handler
-    )
+    import web.serve  # its HTTP server is 20 ms of a start over STDIO
+
+    settings = for_this_run(settings)
+    asked = access(settings)
+    await web.serve.serve(create_server(settings, asked=asked), settings, asked)
 
 
 def __getattr__(name: str) -> FastMCP:

@@ -13,8 +13,9 @@ OURS = {path.stem for path in HERE.glob("*.py")} | {
 }
 MAY_IMPORT = {
     "server": OURS - {"agent"},
-    "commands": {"server", "config", "environment", "backends", "commands", "errors", "logs"},
-    "web": {"server", "config"},
+    "auth": {"auth", "environment", "config"},
+    "commands": {"server", "auth", "config", "environment", "backends", "commands", "errors", "logs"},
+    "web": {"server", "auth", "web", "errors", "config"},
     "tools": {"backends", "errors", "tools"},
     "resources": {"backends", "errors", "config", "tools"},  # config: almanac://settings
     "prompts": set[str](),

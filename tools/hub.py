@@ -1,7 +1,7 @@
 """Tools that span the domains, registered on the root."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Protocol
 
@@ -12,8 +12,9 @@ from backends import Health, Result
 from backends.files import Sandbox
 from backends.sql import Databases
 from backends.sql.results import ExportFormat
+from backends.translate import Translator
 from errors import Unknown, quote
-from tools import MAKES_HERE, READS_HERE, warn
+from tools import MAKES_HERE, READS_HERE, documents, warn
 from tools.sql import Database, Params, Sql
 
 REPORT_SECONDS = 1.0
@@ -42,22 +43,35 @@ class Status(Result):
     domains: dict[str, Health]
 
 
-async def status_of(version: str, backends: Mapping[str, HasHealth]) -> Status:
-    """How each domain is, from what is known now; no provider is asked."""
-    return Status(
-        version=version, domains={name: await backend.health() for name, backend in backends.items()}
-    )
+async def status_of(version: str, backends: Mapping[str, HasHealth], details: bool) -> Status:
+    """How each domain is, from what is known now; no provider is asked.
+
+    Args:
+        version: Of this server.
+        backends: By domain.
+        details: Whether to name the providers, and what to do about one that is not well.
+    """
+    domains = {name: await backend.health() for name, backend in backends.items()}
+    if not details:
+        kept = {"providers": (), "mend": ""}
+        domains = {name: health.model_copy(update=kept) for name, health in domains.items()}
+    return Status(version=version, domains=domains)
 
 
-def register(server: FastMCP, version: str, backends: Mapping[str, HasHealth]) -> None:
+def register(
+    server: FastMCP, version: str, backends: Mapping[str, HasHealth], details: Callable[[], bool]
+) -> None:
     @server.tool(title="Status", tags={"hub", "read", "local"}, annotations=READS_HERE)
     async def status() -> Status:
         """Whether each domain is ready, or why not, with its providers and their state."""
-        return await status_of(version, backends)
+        return await status_of(version, backends, details())
 
     databases, sandbox = backends.get("sql"), backends.get("files")
     if isinstance(databases, Databases) and isinstance(sandbox, Sandbox) and sandbox.writes:
         _register_export(server, databases, sandbox)
+    translator = backends.get("translate")
+    if isinstance(translator, Translator) and isinstance(sandbox, Sandbox) and sandbox.writes:
+        documents.register(server, translator, sandbox)
 
 
 def _register_export(server: FastMCP, databases: Databases, sandbox: Sandbox) -> None:

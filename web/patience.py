@@ -1,0 +1,85 @@
+"""uvicorn's HTTP protocol with an end to its patience, a bound on its connections, and errors in our shape.
+
+uvicorn waits for ever for a request's first byte, its last one, and for a client that reads its answer.
+"""
+
+import asyncio
+import sys
+
+import h11
+from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
+
+from web.shape import answer
+
+
+class Patient(H11Protocol):
+    """One connection, whose client has `timeout_s` for each request and for reading its answer."""
+
+    timeout_s = 30.0
+    most_connections = 1_000
+
+    _incoming: asyncio.TimerHandle | None = None
+    _outgoing: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        super().connection_made(transport)
+        if len(self.connections) > self.most_connections:
+            self._end(503)
+            return
+        self._incoming = self.loop.call_later(self.timeout_s, self._late)
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        super().data_received(data)
+        if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
+            _stop(self._incoming)
+            self._incoming = None
+        elif self._incoming is None:
+            self._incoming = self.loop.call_later(self.timeout_s, self._late)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        _stop(self._incoming)
+        _stop(self._outgoing)
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._outgoing = self.loop.call_later(self.timeout_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        _stop(self._outgoing)
+        super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:
+        error = sys.exception()
+        self._end(getattr(error, "error_status_hint", 400))
+
+    def _late(self) -> None:
+        self._incoming = None
+        # Nothing at all came: a client that keeps a connection for later needs no words.
+        silent = self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]
+        self._end(0 if silent else 408)
+
+    def _end(self, status: int) -> None:
+        """Close, with an error if none was answered yet."""
+        if status and self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            headers, body = answer(status)
+            response = h11.Response(
+                status_code=status,
+                headers=[*self.server_state.default_headers, *headers, (b"connection", b"close")],
+                reason=STATUS_PHRASES[status],
+            )
+            for event in (response, h11.Data(data=body), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+
+def _stop(timer: asyncio.TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()
+
+
+def patient(timeout_s: float, most_connections: int) -> type[Patient]:
+    """The protocol with these bounds; uvicorn makes one for each connection."""
+    return type("Bounded", (Patient,), {"timeout_s": timeout_s, "most_connections": most_connections})

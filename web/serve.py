@@ -1,0 +1,71 @@
+"""Serves MCP over HTTP behind everything that an open port needs; docs/threats.md says what that is."""
+
+from typing import Any
+
+import uvicorn
+from fastmcp import FastMCP
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
+
+from auth import Access
+from config import Settings
+from web.body import Body
+from web.gate import Gate
+from web.names import Named
+from web.patience import patient
+from web.shape import OneShape
+
+PATH = "/mcp"
+END_S = 2  # for calls that are running when the server is told to end
+
+
+async def serve(root: FastMCP, settings: Settings, access: Access | None) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    await server(root, settings, access).serve()
+
+
+def server(root: FastMCP, settings: Settings, access: Access | None) -> uvicorn.Server:
+    """What listens, set up and not yet listening."""
+    http = settings.http
+    options: dict[str, Any] = {"http": patient(http.timeout, http.connections)}
+    return uvicorn.Server(
+        uvicorn.Config(
+            guarded(root, settings, access),
+            host=settings.host,
+            port=settings.port,
+            h11_max_incomplete_event_size=http.max_headers,
+            ws="none",
+            lifespan="on",
+            log_config=None,  # its lines go through our handler
+            access_log=False,
+            server_header=False,
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=list(settings.trusted_proxies),
+            timeout_graceful_shutdown=END_S,
+            **options,
+        )
+    )
+
+
+def guarded(root: FastMCP, settings: Settings, access: Access | None) -> ASGIApp:
+    """The application, from the outside in: shape of errors, names, CORS, tokens, the gate, the body."""
+    inner = [Middleware(Body, most=settings.http.max_body)]
+    if access:  # behind FastMCP's own, which has looked at the token by then
+        inner.insert(0, Middleware(Gate, access=access, path=PATH))
+    app: ASGIApp = root.http_app(
+        path=PATH,
+        middleware=inner,
+        stateless_http=True,  # any process can answer any request, in both eras
+        host_origin_protection=False,  # ours says what to set, and answers in JSON
+    )
+    if settings.allowed_origins:
+        app = CORSMiddleware(
+            app,
+            allow_origins=settings.allowed_origins,
+            allow_methods=("GET", "POST", "DELETE"),
+            allow_headers=("*",),
+            expose_headers=("Mcp-Session-Id", "MCP-Protocol-Version", "WWW-Authenticate"),
+            max_age=600,
+        )
+    return OneShape(Named(app, settings.allowed_hosts, settings.allowed_origins, settings.host))
