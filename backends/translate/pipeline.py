@@ -107,7 +107,9 @@ class Pipeline:
 
     def kill(self) -> None:
         """End all programs now, without waiting: this also runs where a cancelled task may not wait."""
-        for process in self._processes:
+        # The last first: none is ended by the end of its input just before, which asyncio (3.11) would
+        # report as an unknown child.
+        for process in reversed(self._processes):
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
