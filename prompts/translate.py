@@ -14,6 +14,8 @@ def register(server: FastMCP, backend: object) -> None:
         """
         return (
             f"Translate the file {path!r} of the sandbox into {target!r}.\n\n"
+            "If you have the tool translate_document, call it with this path and target: it writes the new "
+            "file and says what it could not translate. Then look it over with files_read. Without it:\n"
             "1. files_read: read it whole; while the result says it is truncated, go on at next_line.\n"
             "2. Take it apart into headings, paragraphs, list items and table cells. Leave out code blocks, "
             "inline code, links' addresses and placeholders: they stay as they are.\n"

@@ -1,14 +1,16 @@
 """Translation by whichever engine answers: always named, always checked, never rubbish as text."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, Self
 
 import anyio
 import anyio.to_thread
 
 from backends import Health
+from backends.translate import documents
 from backends.translate.chain import Chain, Outcome
 from backends.translate.chosen import chosen
 from backends.translate.detect import UNDETERMINED, UNSURE, Detector
@@ -21,6 +23,7 @@ from backends.translate.results import (
     BatchItem,
     BatchResult,
     Detection,
+    DocumentResult,
     LanguageList,
     TextResult,
 )
@@ -28,7 +31,7 @@ from config import TranslateSettings
 from errors import Refusal, TooMuch, Unavailable, Unknown, quote
 from state import State
 
-__all__ = ["BatchResult", "Detection", "LanguageList", "TextResult", "Translator"]
+__all__ = ["BatchResult", "Detection", "DocumentResult", "LanguageList", "TextResult", "Translator"]
 
 Report = Callable[[int, int], Awaitable[None]]
 
@@ -123,6 +126,42 @@ class Translator:
             failed=len(refusals),
             notices=tuple(dict.fromkeys(notices)),
         )
+
+    async def pair(self, target: str, source: str = "auto") -> tuple[str, str | None]:
+        """Canonical codes of a target and a source, None for one that is to be detected."""
+        return await self._pairs.resolve(target, source)
+
+    async def document(
+        self,
+        path: str,
+        lines: AsyncIterator[str],
+        pair: tuple[str, str | None],
+        write: Callable[[bytes], Awaitable[None]],
+        report: Callable[[int], Awaitable[None]],
+    ) -> DocumentResult:
+        """Translate a text or Markdown document of any length, little by little.
+
+        Args:
+            path: Its name, which says what it is.
+            lines: With their ends.
+            pair: Target and source, as `pair` gives them.
+            write: Takes the translation, in order.
+            report: Is told how many characters are done.
+        """
+        into, source = pair
+        packs = documents.packed(lines, documents.structure_of(path))
+        first = await documents.beginning(packs)
+        if source is None:
+            guess = (await self._detector.language(documents.sample(first))).code
+            source = guess if guess != "und" else None
+        if source and same(source, into):
+            raise Unknown(f"{quote(path)} is in {source} already; name its source if that is wrong.")
+        document = documents.Document(partial(self._translate, target=into, source=source), write, report)
+        with anyio.move_on_after(self._settings.document_timeout) as scope:
+            await document.run(first, packs)
+        if scope.cancelled_caught:
+            raise documents.too_late(self._settings.document_timeout)
+        return document.result(path, source or "und", into)
 
     async def detect(self, text: str) -> Detection:
         """Languages the text may be in, best first; 'und' alone when that cannot be told."""
@@ -219,6 +258,14 @@ class Translator:
                 f"The language of {quote(text)} cannot be told.{maybe} Send it again with its source, "
                 "such as source='en'."
             ) from error
+
+    def refuse_large_document(self, path: str, size: int) -> None:
+        """Raises TooMuch for a document that is larger than may be translated."""
+        if size > self._settings.max_document:
+            raise TooMuch(
+                f"{quote(path)} holds {size:,} bytes; a document may hold {self._settings.max_document:,}. "
+                "Split it into smaller files."
+            )
 
     def _refuse_too_much(self, characters: int, what: str) -> None:
         if characters > self._settings.max_chars:

@@ -67,3 +67,15 @@ class Language(Lean):
 class LanguageList(Lean):
     languages: tuple[Language, ...]
     notices: tuple[str, ...] = ()
+
+
+class DocumentResult(Lean):
+    path: str
+    source: str
+    target: str
+    providers: tuple[str, ...]
+    quality: str
+    texts: int
+    untranslated: int
+    size: int
+    notices: tuple[str, ...] = ()
