@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastmcp import Context, FastMCP
 from fastmcp.tools import ToolResult
-from mcp.types import AudioContent, ImageContent
+from mcp.types import AudioContent, ImageContent, TextContent
 from pydantic import Field
 
 from backends.files import Sandbox
@@ -19,9 +19,11 @@ from tools import READS_HERE, may_be_left_out, warn
 
 TAGS = {"files", "read", "local"}
 
-Path = Annotated[str, Field(description="From the sandbox's top, like 'docs/notes.md'.")]
-Top = Annotated[str, Field(description="Directory to start from.")]
+Path = Annotated[str, Field(description="From the top, like 'docs/notes.md'.")]
+Top = Annotated[str, Field(description="Where to start.")]
 Limit = Annotated[int, Field(ge=1, le=10_000, description="Most entries.")]
+Cursor = Annotated[str | None, Field(description="The cut's next_cursor.", json_schema_extra=may_be_left_out)]
+Ignored = Annotated[bool, Field(description="Also .gitignored ones.")]
 
 
 def register(server: FastMCP, backend: Sandbox) -> None:
@@ -43,10 +45,7 @@ def _register_trees(server: FastMCP, backend: Sandbox) -> None:
         path: Path = ".",
         depth: Annotated[int, Field(ge=1, le=50, description="Levels to show.")] = 1,
         limit: Limit = 200,
-        cursor: Annotated[
-            str | None,
-            Field(description="next_cursor of the call before.", json_schema_extra=may_be_left_out),
-        ] = None,
+        cursor: Cursor = None,
     ) -> Listing:
         """Entries of a directory with kind, size in bytes and time of change."""
         listing = await backend.list_directory(path, depth, limit, cursor)
@@ -60,41 +59,51 @@ def _register_trees(server: FastMCP, backend: Sandbox) -> None:
             str,
             Field(
                 min_length=1,
-                description="Glob such as '*.md' or 'logs/**/*.log'; without a / it matches at any depth.",
+                description="Glob: '*.md' at any depth, 'logs/**/*.log' from path.",
             ),
         ],
         path: Top = ".",
         limit: Limit = 200,
+        cursor: Cursor = None,
+        ignored: Ignored = False,
     ) -> Found:
-        """Paths of files and directories (these end in /) whose names match a glob."""
+        """Paths of files and directories (these end in /) that match a glob."""
         await ctx.info(f"Looking for {quote(pattern)} in {quote(path)}.")
-        found = await backend.find(pattern, path, limit, _progress(ctx))
+        found = await backend.find(pattern, path, limit, _progress(ctx), cursor=cursor, ignored=ignored)
         await warn(ctx, found.notices)
         return found
 
     @server.tool(title="Search in files", tags=TAGS, annotations=READS_HERE)
     async def search(
         ctx: Context,
-        text: Annotated[str, Field(min_length=1, description="Text to find, case and all.")],
-        path: Annotated[str, Field(description="Directory or file to search.")] = ".",
+        text: Annotated[str, Field(min_length=1, description="Exact text, case and all.")],
+        path: Annotated[str, Field(description="Where to search.")] = ".",
         glob: Annotated[str, Field(description="Files to search.")] = "**",
-        regex: Annotated[
-            bool, Field(description="Take text as an RE2 expression; (?i) ignores case.")
-        ] = False,
-        context: Annotated[int, Field(ge=0, le=20, description="Lines to show before and after.")] = 0,
+        regex: Annotated[bool, Field(description="RE2 expression; (?i) ignores case.")] = False,
+        context: Annotated[int, Field(ge=0, le=20, description="Lines around each.")] = 0,
         limit: Annotated[int, Field(ge=1, le=1000, description="Most lines.")] = 100,
+        cursor: Cursor = None,
+        ignored: Ignored = False,
     ) -> Matches:
         """Lines of text files that hold the text, with path and line number."""
         await ctx.info(f"Searching {quote(path)}.")
         matches = await backend.search(
-            text, path, glob, regex=regex, context=context, limit=limit, report=_progress(ctx)
+            text,
+            path,
+            glob,
+            regex=regex,
+            context=context,
+            limit=limit,
+            report=_progress(ctx),
+            cursor=cursor,
+            ignored=ignored,
         )
         await warn(ctx, matches.notices)
         return matches
 
     @server.tool(title="File facts", tags=TAGS, annotations=READS_HERE)
     async def info(ctx: Context, path: Path) -> Info:
-        """Kind, size in bytes, times, media type, and a text's encoding and number of lines."""
+        """Kind, size in bytes, times, media type; a text's encoding and lines; a table's columns and rows."""
         facts = await backend.info(path)
         await warn(ctx, facts.notices)
         return facts
@@ -105,10 +114,10 @@ def _register_contents(server: FastMCP, backend: Sandbox) -> None:
     async def read(
         ctx: Context,
         path: Path,
-        start_line: Annotated[int, Field(ge=1, description="First line, counted from 1.")] = 1,
+        start_line: Annotated[int, Field(description="From 1; -1 is the last.")] = 1,
         max_lines: Annotated[int, Field(ge=1, le=10_000, description="Most lines.")] = 500,
     ) -> Page:
-        """Lines of a text file as they are, with their numbers and where to go on."""
+        """Lines of a text file, with their numbers and where to go on."""
         page = await backend.read(path, start_line, max_lines)
         await warn(ctx, page.notices)
         return page
@@ -119,7 +128,7 @@ def _register_contents(server: FastMCP, backend: Sandbox) -> None:
         path: Path,
         pointer: Annotated[
             str,
-            Field(max_length=1000, description="JSON pointer like '/cities/0/name'; '' is the whole."),
+            Field(max_length=1000, description="JSON pointer, '/cities/0/name'; '' is all."),
         ] = "",
     ) -> Value:
         """The value at a JSON pointer in a JSON file."""
@@ -128,13 +137,13 @@ def _register_contents(server: FastMCP, backend: Sandbox) -> None:
         return value
 
     @server.tool(
-        title="Read a picture or sound",
+        title="Read media",
         tags=TAGS,
         annotations=READS_HERE,
         output_schema=Media.model_json_schema(),
     )
     async def read_media(path: Path) -> ToolResult:
-        """An image or audio file as a block the model can see or hear."""
+        """An image or audio file as a block; a smaller copy of a large image."""
         media, data = await backend.read_media(path)
         encoded = base64.b64encode(data).decode()
         if media.mime_type.startswith("image/"):
@@ -143,4 +152,5 @@ def _register_contents(server: FastMCP, backend: Sandbox) -> None:
             )
         else:
             block = AudioContent(type="audio", data=encoded, mime_type=media.mime_type)
-        return ToolResult(content=[block], structured_content=media.model_dump())
+        told = [TextContent(type="text", text=media.note)] if media.note else []
+        return ToolResult(content=[block, *told], structured_content=media.model_dump(exclude_defaults=True))

@@ -125,7 +125,8 @@ class Sandbox:
 
     async def read_media(self, path: str) -> tuple[Media, bytes]:
         """A picture or a sound, and its bytes."""
-        return await self._run(lambda root, _: reading.read_media(root, path, self._settings.max_bytes))
+        most = self._settings.max_bytes
+        return await self._run(lambda root, work: reading.read_media(root, work, path, most))
 
     async def read_whole(self, path: str) -> tuple[str | bytes, str]:
         """All of a file, text if that loses nothing, and its media type."""

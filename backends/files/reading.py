@@ -2,13 +2,17 @@
 
 import codecs
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import WithJsonSchema
 
 from backends import Result
 from backends.files.beneath import Opened
 from backends.files.content import Content
 from backends.files.lines import Lines, blocks, decoded, from_end, read_at, sample_of, text_of
+from backends.files.pictures import smaller
 from backends.files.sandbox import Root
+from backends.files.tables import NoTable, Sheet, sheets_of
 from backends.files.work import Work
 from errors import Forbidden, TooMuch, Unknown, quote
 
@@ -28,29 +32,32 @@ class Page(Result):
     end_line: int
     total_lines: int | None
     encoding: str
-    truncated: bool
-    next_line: int | None
+    truncated: bool = False
+    next_line: int | None = None
     notices: tuple[str, ...] = ()
 
 
 class Media(Result):
-    """A picture or a sound; the bytes travel beside it."""
+    """A picture or a sound; the bytes travel beside it. `note` says if they are a smaller copy's."""
 
     mime_type: str
     size: int
+    note: str = ""
 
 
 class Info(Result):
-    """What is known of a file or directory. `entries` is a directory's, the rest from `encoding` a text's."""
+    """What is known of a file or directory; `entries` is a directory's, `sheets` a table's."""
 
     kind: Literal["file", "directory"]
     size: int
-    modified: str
-    accessed: str
+    modified: str = ""
+    accessed: str = ""
     mime_type: str = ""
     encoding: str = ""
     lines: int | None = None
     entries: int | None = None
+    # A loose schema: the whole one would be paid for in every list of tools.
+    sheets: Annotated[tuple[Sheet, ...], WithJsonSchema({"type": "array", "items": {"type": "object"}})] = ()
     notices: tuple[str, ...] = ()
 
 
@@ -66,7 +73,7 @@ def read_page(root: Root, work: Work, path: str, start_line: int, max_lines: int
             if not lines.skip_to(start_line):
                 raise TooMuch(
                     f"Line {start_line} of {quote(path)} was not reached in time; line {lines.number} was. "
-                    "Ask for an earlier one, or with a negative start_line for the last ones; or use files_search."
+                    "Ask for an earlier one, or for the last ones with a negative start_line."
                 )
         raw, cuts = _collect(lines, first, max_lines, max_bytes)
         end = first + raw.count(b"\n") - raw.endswith(b"\n") if raw else first - 1
@@ -171,7 +178,7 @@ def _whole_characters(raw: bytes) -> bytes:
     return raw[: len(raw) - len(decoder.getstate()[0])]
 
 
-def read_media(root: Root, path: str, max_bytes: int) -> tuple[Media, bytes]:
+def read_media(root: Root, work: Work, path: str, max_bytes: int) -> tuple[Media, bytes]:
     with root.file(path) as (_, opened):
         content = sample_of(opened, path)
         if not content.mime.startswith(("image/", "audio/")) or content.is_text:
@@ -179,8 +186,20 @@ def read_media(root: Root, path: str, max_bytes: int) -> tuple[Media, bytes]:
                 "files_read gives its text" if content.is_text else "files_info says what can be known of it"
             )
             raise Forbidden(f"{quote(path)} is no picture or sound but {content.mime}; {instead}.")
+        if content.mime.startswith("image/") and opened.status.st_size > max_bytes:
+            work.long()
+            return _smaller(opened, path, max_bytes, work)
         data = read_whole(opened, path, max_bytes, "files_info says what is known of it.")
     return Media(mime_type=content.mime, size=len(data)), data
+
+
+def _smaller(opened: Opened, path: str, max_bytes: int, work: Work) -> tuple[Media, bytes]:
+    copy = smaller(opened, path, max_bytes, work)
+    made, whole = (f"{width:,} x {height:,}" for width, height in (copy.size, copy.original))
+    note = (
+        f"This is a smaller copy of {made} points; the file has {whole} and {opened.status.st_size:,} bytes."
+    )
+    return Media(mime_type=copy.mime_type, size=len(copy.data), note=note), copy.data
 
 
 def read_whole(opened: Opened, path: str, max_bytes: int, instead: str) -> bytes:
@@ -205,14 +224,29 @@ def describe(root: Root, work: Work, path: str, seconds: float) -> Info:
         if opened.is_directory:
             return info.model_copy(update={"entries": sum(1 for _ in root.visible(parts, opened))})
         content = sample_of(opened, path)
-        known = {"mime_type": content.mime, "encoding": content.encoding}
-        if not content.is_text:
-            return info.model_copy(update=known)
-        lines = Lines(blocks(opened, content), work).count(seconds)
-    notices = ("The encoding is a guess.",) if content.guessed else ()
-    if lines is None:
-        notices = (*notices, "The file is too long for its lines to be counted in time.")
-    return info.model_copy(update={**known, "lines": lines, "notices": notices})
+        notices = ["The encoding is a guess."] if content.guessed else []
+        lines = Lines(blocks(opened, content), work).count(seconds) if content.is_text else None
+        if content.is_text and lines is None:
+            notices.append("The file is too long for its lines to be counted in time.")
+        sheets, doubts = _sheets(opened, content, work)
+    return info.model_copy(
+        update={
+            "mime_type": content.mime,
+            "encoding": content.encoding,
+            "lines": lines,
+            "sheets": sheets,
+            "notices": (*notices, *doubts),
+        }
+    )
+
+
+def _sheets(opened: Opened, content: Content, work: Work) -> tuple[tuple[Sheet, ...], list[str]]:
+    try:
+        sheets = sheets_of(opened, content, work)
+    except NoTable as reason:
+        return (), [f"Its columns and rows are not known. {reason}"]
+    late = any(sheet.rows is None for sheet in sheets)
+    return sheets, ["It is too long for its rows to be counted in time."] if late else []
 
 
 def moment(seconds: float) -> str:

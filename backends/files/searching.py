@@ -38,7 +38,7 @@ class Matches(Result):
 
     matches: tuple[Match, ...]
     files: int
-    truncated: bool
+    truncated: bool = False
     next_cursor: str = ""
     notices: tuple[str, ...] = ()
 

@@ -28,7 +28,7 @@ class Listing(Result):
     """What a directory holds, as far as it was asked."""
 
     entries: tuple[Entry, ...]
-    truncated: bool
+    truncated: bool = False
     next_cursor: str = ""
     notices: tuple[str, ...] = ()
 
@@ -37,7 +37,7 @@ class Found(Result):
     """Paths that match; those of directories end in a slash."""
 
     paths: tuple[str, ...]
-    truncated: bool
+    truncated: bool = False
     next_cursor: str = ""
     notices: tuple[str, ...] = ()
 

@@ -50,6 +50,11 @@ class Work:
     def stop(self) -> None:
         self._stop = True
 
+    def long(self) -> None:
+        """This is going to take long: go where that keeps nobody waiting, if it is not there."""
+        if self._patience is not None:
+            raise Lengthy
+
     def late(self) -> bool:
         """Whether the time is up. Raises Stopped if nobody waits for the outcome, Lengthy if it must move."""
         if self._stop or self._closing.is_set():
