@@ -510,16 +510,14 @@ def _through(program: str, text: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_ten_thousand_sentences_stay_right_while_calls_are_cancelled_and_programs_killed() -> None:
     """Two pairs, three callers, every answer against what the command line gives for that text alone."""
     chance = random.Random(5)
+    texts = {fake.installed("eng-spa"): SENTENCES, fake.installed("eng-cat"): SENTENCES[::2]}
     expected = {
-        (pair, text): answer
-        for pair in (fake.installed("eng-spa"), fake.installed("eng-cat"))
-        for text, answer in zip(
-            SENTENCES, await asyncio.to_thread(command_line, SENTENCES, pair), strict=True
-        )
+        pair: dict(zip(own, await asyncio.to_thread(command_line, own, pair), strict=True))
+        for pair, own in texts.items()
     }
     asked = 0
 
@@ -527,19 +525,19 @@ async def test_ten_thousand_sentences_stay_right_while_calls_are_cancelled_and_p
         nonlocal asked
         while asked < 10_000:
             asked += 1
-            pair, target = ("eng-cat", "ca") if asked % 5 == 0 else ("eng-spa", "es")
-            if asked % 60 == 4:  # and half of these cost a start
+            pair, target = ("eng-cat", "ca") if asked % 10 == 0 else ("eng-spa", "es")
+            if asked % 100 == 4:  # and half of these cost a start
                 with anyio.move_on_after(chance.random() * 0.006):
                     await ask(engine, "The text that nobody waits for.", target=target)
             if asked % 250 == 25 and (alive := processes()):
                 os.kill(chance.choice(alive), chance.choice([signal.SIGKILL, signal.SIGTERM]))
-            text = chance.choice(SENTENCES)
+            text = chance.choice(texts[pair])
             answer = ""
             for _ in range(3):  # a pair that is killed while it starts fails that text
                 with contextlib.suppress(Trouble):
                     answer = await ask(engine, text, target=target)
                     break
-            assert answer == expected[pair, text]
+            assert answer == expected[pair][text]
 
     async with opened() as engine, anyio.create_task_group() as tasks:
         for _ in range(3):

@@ -124,9 +124,9 @@ def test_a_long_line_is_cut_after_a_sentence_then_a_word_then_a_character() -> N
     ids=lambda text: repr(text[:12]),
 )  # fmt: skip
 async def test_the_work_grows_with_the_text_and_not_faster(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert await translate_in_pieces(text, 499, echo) == text
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_surrogate_pairs_become_their_character_and_halves_are_replaced() -> None:
