@@ -21,9 +21,10 @@ from backends.files.sandbox import Root
 from backends.files.survey import Survey, survey
 from backends.files.work import Work
 from backends.files.writing import Quota
-from errors import Forbidden, Unavailable, Unknown, quote
+from errors import Forbidden, TooMuch, Unavailable, Unknown, quote
 
 _DIRECTORY_MODE = 0o755  # less the umask
+_DEEPEST = 64  # levels of directories that are made: nobody means the 2,000 that a path has room for
 
 
 class Made(Result):
@@ -125,6 +126,8 @@ def make_directory(root: Root, path: str, quota: Quota) -> Made:
     """Make a directory and those above it that are missing; one that is there already is fine."""
     created = 0
     parts = screen(path)
+    if len(parts) > _DEEPEST:
+        raise TooMuch(f"{quote(path)} is nested deeper than the {_DEEPEST} directories that are made.")
     for depth in range(len(parts)):
         created += _make_one(root, written(parts[: depth + 1]), quota)
     return Made(path=written(parts), created=created)
