@@ -2,7 +2,12 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 
+from mcp.types import JSONRPCResponse
+
+from config import Settings
+from server import create_server
 from tests.conftest import Connect
 from tools import aside
 
@@ -34,3 +39,16 @@ async def test_a_refusal_holds_no_rows(client: Connect) -> None:
 def test_where_nobody_puts_rows_back_none_are_laid_aside() -> None:
     structured = {"rows": [(1,)], "notices": ()}
     assert aside.lay_aside(structured, "rows", b"[[1]]") is structured
+
+
+def test_rows_that_are_json_already_go_into_the_line_as_they_are() -> None:
+    rows = aside.Encoded([(1, "a")], b'[[1 ,"a"]]')  # no encoder writes that space
+    result = {"content": [], "structuredContent": {"rows": rows, "more": "rows"}}
+    line = aside.as_json(JSONRPCResponse(jsonrpc="2.0", id=1, result=result))
+    assert b'"structuredContent":{"rows":[[1 ,"a"]],"more":"rows"}' in line
+    assert json.loads(line)["result"]["structuredContent"] == {"rows": [[1, "a"]], "more": "rows"}
+
+
+def test_a_served_application_lays_rows_aside(settings: Callable[..., Settings]) -> None:
+    server = create_server(settings())
+    assert aside.put_back in server._mcp_server.middleware

@@ -221,3 +221,37 @@ async def test_what_is_noticed_of_a_table_and_what_is_asked_are_in_the_log(
     assert ("warning", notice) in logged
     assert ("info", "Query on 'shop'.") in logged
     assert "secret" not in str(logged)
+
+
+async def test_a_query_that_takes_long_reports_how_long_once_a_second(
+    client: Connect, tmp_path: Path
+) -> None:
+    told: list[tuple[float, float | None]] = []
+
+    async def progress(done: float, total: float | None, message: str | None) -> None:
+        told.append((done, total))
+
+    async with client(sql={"timeout": 1.5}, progress_handler=progress) as c:
+        result = await c.call_tool("sql_query", {"sql": ENDLESS}, raise_on_error=False)
+    assert result.is_error
+    assert told == [(1.0, 1.5)]
+
+
+async def test_another_database_is_opened_only_when_it_is_asked(client: Connect, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        with closing(sqlite3.connect(tmp_path / f"{name}.db")) as made:
+            made.execute("CREATE TABLE t (a)")
+    places = {name: tmp_path / f"{name}.db" for name in ("one", "two", "gone")}
+    async with client(sql={"databases": places}) as c:
+
+        async def states() -> dict[str, str]:
+            status = (await c.call_tool("status", {})).structured_content["domains"]["sql"]
+            return {provider["name"]: provider["state"] for provider in status["providers"]}
+
+        assert await states() == {"one": "untried", "two": "untried", "gone": "missing"}
+        await c.call_tool("sql_query", {"sql": "SELECT * FROM t", "database": "two"})
+        refused = await c.call_tool(
+            "sql_query", {"sql": "SELECT 1", "database": "gone"}, raise_on_error=False
+        )
+        assert "'one', 'two'" in refused.content[0].text
+        assert await states() == {"one": "untried", "two": "ready", "gone": "missing"}

@@ -44,6 +44,10 @@ _PRAGMAS_ABOUT, _PRAGMAS_PLAIN = frozenset(_ABOUT.split()), frozenset(_PLAIN.spl
 _PRAGMAS = _PRAGMAS_ABOUT | _PRAGMAS_PLAIN
 
 _LIMITS = {
+    # SQLite's own defaults, written down: a build may have others.
+    sqlite3.SQLITE_LIMIT_COLUMN: 2_000,
+    sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 1_000,
+    sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 500,
     sqlite3.SQLITE_LIMIT_LENGTH: CELL_BYTES,
     sqlite3.SQLITE_LIMIT_SQL_LENGTH: SQL_BYTES,
     sqlite3.SQLITE_LIMIT_ATTACHED: 0,  # alone stops ATTACH and VACUUM INTO

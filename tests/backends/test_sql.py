@@ -884,7 +884,7 @@ async def test_a_locked_database_is_unavailable_until_it_is_free(opened: Open, t
     async with opened() as databases:
         command = [sys.executable, "-c", hold, str(tmp_path / "main.db")]
         # Another program: within ours, closing any handle of a file drops the locks that we hold on it.
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:  # noqa: ASYNC220 - it is awaited by nobody
             assert writer.stdout is not None
             assert writer.stdout.readline() == b"held\n"
             with pytest.raises(Unavailable, match="locked"):
