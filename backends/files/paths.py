@@ -18,8 +18,8 @@ WINDOWS = os.name == "nt"
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-# C0, DEL, C1, line and paragraph separators, halves of surrogate pairs: no text can carry them safely.
-_UNWRITABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # C0, DEL, C1, line and paragraph separators
+_HALF = re.compile("[\ud800-\udfff]")  # of a surrogate pair: what JSON can say and UTF-8 cannot
 _PLAIN = re.compile(r"\w|[\w-][\w .-]{0,100}[\w-]", re.ASCII)  # most names, told in a tenth of the time
 _ODD = re.compile(r"[^\w .\n-]|[. ]\n", re.ASCII)
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
@@ -62,14 +62,18 @@ def _check_text(path: str) -> None:
     sent = quote(path)
     if "\0" in path:
         raise Forbidden(f"{sent} holds a NUL character; no path does.")
-    if _UNWRITABLE.search(path):
-        raise Forbidden(f"{sent} holds a control character or half a character; no path here does.")
+    if _CONTROL.search(path):
+        raise Forbidden(f"{sent} holds a control character, such as a line's end; no path here does.")
+    if _HALF.search(path):
+        raise Forbidden(f"{sent} is not valid Unicode: it holds half a character; no path does.")
     if len(path.encode()) > MAX_PATH:
         raise TooMuch(f"{sent} is too long: a path holds at most {MAX_PATH} bytes.")
     if _SCHEME.match(path):
         raise Unknown(f"{sent} is a URI. Give the path alone, like 'docs/notes.md'; files_list shows them.")
     if path.startswith("\\\\") or path.startswith("//"):
         raise Forbidden(f"{sent} names another machine. Paths here lie in the sandbox: files_list shows it.")
+    if _DRIVE.match(path) and path[2:3] in ("\\", ""):
+        raise Forbidden(f"{sent} names a drive. Paths here start at the sandbox's top, like 'docs/notes.md'.")
     if "\\" in path:
         raise Forbidden(f"{sent} holds a backslash. Write / between names, like 'docs/notes.md'.")
     if path.startswith("/"):
