@@ -478,6 +478,35 @@ def _origins(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+class AuditSettings(Section):
+    """Audit: where calls are recorded, what of their arguments, and for how long."""
+
+    path: Literal["off"] | Location | None = Field(
+        None,
+        description="File of the audit, a JSON line for each call; `audit/audit.jsonl` in the state directory "
+        "if not set. `off` records nothing.",
+    )
+    arguments: Literal["shape", "redacted", "none"] = Field(
+        "shape",
+        description="What is recorded of arguments: shape (types, lengths, short keyed hashes), redacted "
+        "(values without credentials, e-mail addresses, phone and card numbers), or none.",
+    )
+    on_failure: Literal["refuse", "warn"] = Field(
+        "warn",
+        description="While the audit cannot be written (a full disk): refuse calls, or warn in the log and keep "
+        "the last 1,000 events in memory.",
+    )
+    max_bytes: int = Field(
+        10_000_000, ge=10_000, le=10_000_000_000, description="Bytes after which another file is begun."
+    )
+    keep: int = Field(10, ge=0, le=100_000, description="Files kept besides the current one; 0 is all.")
+    key: SecretStr | None = Field(
+        None,
+        description="Key of the audit's chain, the same for `server.py audit verify`; without it one is made in "
+        "the state directory.",
+    )
+
+
 class Settings(Section):
     """All settings; the sections are named after the domains."""
 
@@ -513,11 +542,17 @@ class Settings(Section):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe message written to standard error."
     )
+    fence: bool = Field(
+        True,
+        description="Whether text from outside is marked as data, cleaned of invisible characters where a model "
+        "reads it, and looked through for phrases that read as orders.",
+    )
     translate: TranslateSettings = TranslateSettings()
     weather: WeatherSettings = WeatherSettings()
     sql: SqlSettings = SqlSettings()
     files: FilesSettings = FilesSettings()
     limits: LimitsSettings = LimitsSettings()
+    audit: AuditSettings = AuditSettings()
     auth: AuthSettings = AuthSettings()
     http: HttpSettings = HttpSettings()
 

@@ -1,22 +1,46 @@
-"""Logs go to standard error, one line an event, ours and the libraries' alike."""
+"""Logs go to standard error, one line an event, ours and the libraries' alike, without what is secret."""
 
 import logging
 import sys
 import warnings
+from typing import Any
 
 import structlog
 from mcp import MCPDeprecationWarning
 
+from redaction import redacted
 
-def configure(level: str) -> None:
-    """Send every log line of `level` or above to standard error in one format."""
+
+class Redacted(structlog.stdlib.ProcessorFormatter):
+    """Takes secrets and personal data out of a line when it is whole, tracebacks and all.
+
+    Args:
+        secrets: What is taken out whatever its form.
+    """
+
+    def __init__(self, secrets: tuple[str, ...], **options: Any) -> None:
+        super().__init__(**options)
+        self._secrets = secrets
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(super().format(record), self._secrets)
+
+
+def configure(level: str, secrets: tuple[str, ...] = ()) -> None:
+    """Send every log line of `level` or above to standard error in one format.
+
+    Args:
+        level: The least severe that is written.
+        secrets: What no line may hold.
+    """
     shared: list[structlog.types.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
+        Redacted(
+            secrets,
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-COMMANDS = ("demo", "doctor", "connect", "token")
+COMMANDS = ("demo", "doctor", "connect", "token", "audit")
 WIDEST = 110  # a line longer than this is hard to read, however wide the window
 
 

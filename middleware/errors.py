@@ -1,24 +1,26 @@
 """EDGE B: whatever goes wrong leaves as one plain line, and only what the caller can act on is told.
 
 A refusal passes with its text. Bad arguments become a line that names the parameter and what it takes.
-Everything else is masked behind a reference that stands in the log beside the original cause. It also
-covers prompts, whose errors FastMCP shows even when masking is on.
+Everything else is masked behind a reference that stands in the log beside the original cause, and in the
+audit's line of the call. It also covers prompts, whose errors FastMCP shows even when masking is on.
 """
 
-import secrets
 from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
 import mcp.types as mt
 import structlog
-from fastmcp.exceptions import NotFoundError, ToolError, ValidationError
+from fastmcp.exceptions import AuthorizationError, NotFoundError, ToolError, ValidationError
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 from fastmcp.tools import ToolResult
 from mcp import MCPError
 from pydantic import ValidationError as PydanticValidationError
 
-from errors import Refusal, Unavailable, Unknown, did_you_mean, quote
+from errors import Forbidden, Refusal, Unavailable, Unknown, did_you_mean, quote
+from fencing import clean
+from middleware.outcomes import refusal_of
+from middleware.reference import reference
 
 log = structlog.get_logger("almanac")
 
@@ -42,8 +44,13 @@ class Errors(Middleware):
         name = context.message.name
         try:
             return await call_next(context)
-        except Refusal:
-            raise
+        except Refusal as refusal:
+            text = clean(str(refusal))[0]  # an upstream's words may be in it
+            if text == str(refusal):
+                raise
+            raise type(refusal)(text) from refusal
+        except AuthorizationError as error:
+            raise Forbidden(f"Your token does not allow {quote(name)}.") from error
         except NotFoundError:
             tools = [tool.name for tool in await _server(context).list_tools(run_middleware=False)]
             raise Unknown(f"There is no tool {quote(name)}.{did_you_mean(name, tools)}") from None
@@ -81,10 +88,14 @@ class Errors(Middleware):
             return await call_next(context)
         except (NotFoundError, MCPError):
             raise  # FastMCP answers these with -32602 and the name; they carry nothing of ours
+        except AuthorizationError as error:
+            raise MCPError(
+                code=mt.INVALID_PARAMS, message=f"Your token does not allow {quote(name)}."
+            ) from error
         except Exception as error:
-            if refusal := _refusal(error):
+            if refusal := refusal_of(error):
                 code = mt.INTERNAL_ERROR if isinstance(refusal, Unavailable) else mt.INVALID_PARAMS
-                raise MCPError(code=code, message=str(refusal)) from error
+                raise MCPError(code=code, message=clean(str(refusal))[0]) from error
             raise MCPError(code=mt.INTERNAL_ERROR, message=_failed(error, name)) from error
 
 
@@ -97,18 +108,10 @@ def _server(context: MiddlewareContext[Any]) -> Any:
     return context.fastmcp_context.fastmcp
 
 
-def _refusal(error: BaseException | None) -> Refusal | None:
-    while error is not None:
-        if isinstance(error, Refusal):
-            return error
-        error = error.__cause__
-    return None
-
-
 def _failed(error: Exception, name: str) -> str:
-    reference = secrets.token_hex(4)
-    log.error("call failed", name=name, reference=reference, exc_info=error.__cause__ or error)
-    return f"The server failed; the request was fine. Reference {reference}."
+    found = reference()
+    log.error("call failed", name=name, reference=found, exc_info=error.__cause__ or error)
+    return f"The server failed; the request was fine. Reference {found}."
 
 
 def bad_arguments(tool: str, error: PydanticValidationError, schema: Mapping[str, Any]) -> str:

@@ -233,7 +233,8 @@ from tests.test_server import Exploding
 
 async def main():
     given = {domain: Exploding() for domain in server.SUB_SERVERS}
-    async with Client(server.create_server(Settings(), given)) as client:
+    settings = Settings(audit={"path": "off"})
+    async with Client(server.create_server(settings, given)) as client:
         result = await client.call_tool("weather_current", {"place": sys.argv[1]}, raise_on_error=False)
         print(result.content[0].text)
 

@@ -1,0 +1,287 @@
+"""One line for each call, read, prompt and authentication: who, what, when, how it ended.
+
+It stands around everything else, mints the call's reference, and writes the line before the answer leaves.
+What changes something is written before it is done as well. Texts of callers, files, rows and services
+never come into a line, but as shapes (or, if set, with redacted values); an exception's message neither.
+"""
+
+import functools
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn, Self
+
+import mcp.types as mt
+import pydantic_core
+import structlog
+from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
+from mcp import MCPError
+from opentelemetry import trace
+
+from config import AuditSettings
+from errors import Unavailable
+from ledger.recorder import Recorder
+from ledger.unusual import Unusual
+from middleware import outcomes, reference
+from middleware.caller import caller
+from middleware.outcomes import Outcome
+from middleware.shapes import Shapes, place_of
+from redaction import redacted
+
+log = structlog.get_logger("almanac")
+
+MOST_KNOWN = 1_000  # callers whose authentication is remembered
+AGAIN_S = 600  # a caller's success is written once in so many seconds; each call names the caller anyway
+FAILURES_A_MINUTE = 100  # written one by one; guessing must not push older lines out
+REFUSED = "Calls cannot be recorded now, so none is made; try again in a minute."
+UNTOLD = "The call could not be recorded, so its answer is withheld; try again in a minute."
+
+
+class Audit(Middleware):
+    """Records calls; open it with `async with`, which writes what is left.
+
+    Args:
+        settings: Where to, what of the arguments, and what to do when that fails.
+        directory: Where the key lies, and the file if its path is not set.
+        hidden: Secrets of the settings, which no line may hold.
+        clock: Wall-clock time in seconds.
+    """
+
+    def __init__(
+        self,
+        settings: AuditSettings,
+        directory: Path,
+        hidden: tuple[str, ...] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings, self._directory, self._hidden, self._clock = settings, directory, hidden, clock
+        self._recorder = Recorder(settings, directory, clock)
+        self._write = self._recorder.write
+        self._shapes = Shapes(settings.arguments, self._recorder.key, hidden)
+        self._unusual = Unusual()
+        self._known: dict[str, float] = {}
+        self._failures = (0, 0)  # the minute, and how many authentications failed in it
+        self._writes: dict[str, bool] = {}
+        self._off = settings.path == "off"
+        self._name = functools.lru_cache(1_000)(self._shown_name)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._tell_failures()
+        self._recorder.close()
+
+    @property
+    def note(self) -> str:
+        """Why nothing is written, while that is so."""
+        return self._recorder.note
+
+    async def on_request(
+        self, context: MiddlewareContext[mt.Request[Any, Any]], call_next: CallNext[Any, Any]
+    ) -> Any:
+        if context.method != "completion/complete" or self._off:
+            return await call_next(context)
+        # Completions come with every key that is typed: those that fail are recorded, so that their
+        # reference leads somewhere.
+        started, self_reference = time.perf_counter(), reference.mint()
+        try:
+            return await call_next(context)
+        except Exception as error:
+            found = outcomes.of_error(error)
+            if found.word == "failed":
+                self._end("completion", "", self_reference, started, found, 0, 0, {})
+            raise
+
+    async def on_call_tool(
+        self, context: MiddlewareContext[mt.CallToolRequestParams], call_next: CallNext[Any, Any]
+    ) -> Any:
+        name, arguments = context.message.name, context.message.arguments or {}
+        before = not self._off and await self._changes(name, context)
+        return await self._recorded("call", name, arguments, context, call_next, before=before)
+
+    async def on_read_resource(
+        self, context: MiddlewareContext[mt.ReadResourceRequestParams], call_next: CallNext[Any, Any]
+    ) -> Any:
+        uri = str(context.message.uri)
+        return await self._recorded("read", place_of(uri), {"uri": uri}, context, call_next)
+
+    async def on_get_prompt(
+        self, context: MiddlewareContext[mt.GetPromptRequestParams], call_next: CallNext[Any, Any]
+    ) -> Any:
+        name, arguments = context.message.name, context.message.arguments or {}
+        return await self._recorded("prompt", name, arguments, context, call_next)
+
+    def authentication(self, succeeded: bool, who: str, why: str = "") -> None:
+        """Record that somebody was let in, or was not.
+
+        Args:
+            succeeded: Whether.
+            who: "token:NAME" of who was let in, "address:IP" of who was not.
+            why: One word for a failure, such as `missing` or `invalid`; never the token.
+        """
+        if self._off:
+            return
+        now = self._clock()
+        if succeeded:
+            if now - self._known.get(who, -AGAIN_S) < AGAIN_S:
+                return
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            self._known[who] = now
+        elif not self._is_written(now):
+            self._warn(who, denied=True)
+            return
+        event = {
+            "event": "authentication",
+            "outcome": "ok" if succeeded else "failed",
+            "who": self._name(who),
+        }
+        self._write({**event, **({"why": why} if why else {})})
+        if not succeeded:
+            self._warn(who, denied=True)
+
+    async def _recorded(
+        self,
+        event: str,
+        name: str,
+        arguments: Mapping[str, Any],
+        context: MiddlewareContext[Any],
+        call_next: CallNext[Any, Any],
+        before: bool = False,
+    ) -> Any:
+        call, started = reference.mint(), time.perf_counter()
+        if self._off:
+            return await call_next(context)
+        refuses = self._settings.on_failure == "refuse"
+        if refuses and not self._recorder.flush():
+            _refuse(event, REFUSED)
+        if before:
+            self._write({"event": "begin", "what": name, "who": self._name(caller().name), "reference": call})
+            if refuses and self._recorder.note:
+                _refuse(event, REFUSED)
+        size = 0
+        try:
+            result = await call_next(context)
+            outcome, size = outcomes.of_result(result), _size(result)
+        except BaseException as error:
+            outcome = outcomes.of_error(error)
+            raise
+        finally:
+            self._end(
+                event, name, call, started, outcome, _length(arguments), size, arguments, _trace(context)
+            )
+        if refuses and self._recorder.note:
+            _refuse(event, UNTOLD)
+        return result
+
+    def _end(
+        self,
+        event: str,
+        name: str,
+        call: str,
+        started: float,
+        outcome: Outcome,
+        size_in: int,
+        size_out: int,
+        arguments: Mapping[str, Any],
+        trace_id: str = "",
+    ) -> None:
+        who = caller().name
+        line: dict[str, Any] = {
+            "event": event,
+            "what": name if outcome.word == "ok" else self._shapes.name(name),
+            "who": self._name(who),
+            "outcome": outcome.word,
+            "ms": round((time.perf_counter() - started) * 1000, 2),
+            "in": size_in,
+            "out": size_out,
+            "reference": call,
+        }
+        if arguments and (shown := self._shapes.of(arguments)) is not None:
+            line["arguments"] = shown
+        if outcome.by:
+            line["by"] = outcome.by
+        if outcome.cause:
+            line["cause"] = outcome.cause
+        if trace_id:
+            line["trace"] = trace_id
+        self._write(line)
+        self._warn(who, outcome.word == "denied")
+
+    def _warn(self, who: str, denied: bool) -> None:
+        for unusual in self._unusual.seen(self._clock(), self._name(who), denied):
+            log.warning("unusual", what=unusual)
+            self._write({"event": "unusual", "what": unusual})
+
+    def _is_written(self, now: float) -> bool:
+        """Whether a failed authentication gets a line of its own; the others are told together."""
+        minute, count = self._failures
+        if minute != int(now // 60):
+            self._tell_failures()
+            minute, count = int(now // 60), 0
+        self._failures = (minute, count + 1)
+        return count < FAILURES_A_MINUTE
+
+    def _tell_failures(self) -> None:
+        _, count = self._failures
+        self._failures = (0, 0)
+        if count > FAILURES_A_MINUTE:
+            more = count - FAILURES_A_MINUTE
+            self._write({"event": "authentication", "outcome": "failed", "who": "others", "count": more})
+
+    async def _changes(self, name: str, context: MiddlewareContext[Any]) -> bool:
+        """Whether a tool changes something, as its annotations say."""
+        known = self._writes.get(name)
+        if known is None:
+            assert context.fastmcp_context is not None  # noqa: S101 - FastMCP sets it on every request
+            tool = await context.fastmcp_context.fastmcp.get_tool(name)
+            known = bool(tool and tool.annotations and tool.annotations.read_only_hint is False)
+            if tool:
+                self._writes[name] = known
+        return known
+
+    def _shown_name(self, who: str) -> str:
+        """Who called; of an e-mail address as a subject, a mark and what tells two of them apart."""
+        shown = redacted(who, self._hidden)
+        return shown if shown == who else f"{shown}#{hashlib.sha256(who.encode()).hexdigest()[:8]}"
+
+
+def _refuse(event: str, why: str) -> NoReturn:
+    if event == "call":
+        raise Unavailable(why)
+    raise MCPError(code=mt.INTERNAL_ERROR, message=why)
+
+
+def _length(arguments: Mapping[str, Any]) -> int:
+    try:
+        return len(pydantic_core.to_json(arguments))
+    except ValueError:  # half a character
+        return 0
+
+
+def _size(result: Any) -> int:
+    """Characters of the text and data that a result holds; what is beside the text says the same."""
+    blocks = getattr(result, "content", None) or getattr(result, "contents", None) or ()
+    if not blocks and (messages := getattr(result, "messages", None)):
+        blocks = [message.content for message in messages]
+    total = 0
+    for block in blocks:
+        held = getattr(block, "text", None) or getattr(block, "data", None) or getattr(block, "content", None)
+        total += len(held) if isinstance(held, str | bytes) else 0
+    return total
+
+
+def _trace(context: MiddlewareContext[Any]) -> str:
+    """The id of the trace that the call belongs to: the current span's, else the one its sender names."""
+    current = trace.get_current_span().get_span_context()
+    if current.is_valid:
+        return f"{current.trace_id:032x}"
+    request = context.fastmcp_context.request_context if context.fastmcp_context else None
+    meta = getattr(request, "meta", None)
+    parent = meta.get("traceparent") if isinstance(meta, Mapping) else None
+    if not isinstance(parent, str) or parent.count("-") != 3:
+        return ""
+    trace_id = parent.split("-")[1]
+    return trace_id if len(trace_id) == 32 and set(trace_id) <= set("0123456789abcdef") else ""

@@ -1,0 +1,125 @@
+"""Takes out of a text what a log or a record must not hold: credentials, and what tells of a person.
+
+It knows keys and tokens by their form or by the word before them, e-mail addresses, telephone and card
+numbers, and the secrets of the settings by themselves. A secret of no form, in a text of no form, passes.
+"""
+
+import functools
+import re
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from config import Section
+
+LONGEST = 500  # characters of one value that are kept
+SHORTEST_SECRET = 6  # a shorter one would be found in ordinary words
+
+_NAMED = (
+    r"(?:passw(?:or)?d|pwd|secret|token|credential|cookie"
+    r"|api[_-]?key|(?:access|auth|private|signing)[_-]?key)"
+)
+_FORMS = (
+    ("key", r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"),
+    ("token", r"(?<![\w-])eyJ[\w-]{5,}\.[\w-]{5,}(?:\.[\w-]*)?"),
+    (
+        "key",
+        r"\b(?:[spr]k[-_][\w-]{8,}|gh[oprsu]_\w{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}|xox[abeprs]-[\w-]{8,}"
+        r"|A[KS]IA[0-9A-Z]{12,}|AIza[\w-]{30,}|(?:hf|npm|pypi|alm|almanac)_[\w-]{16,}|SG\.[\w-]{16,}[\w.-]*)",
+    ),
+    ("credentials", r"(?i)\b(?:bearer|basic|deepl-auth-key)\s+[\w.~+/:=-]{6,}"),
+    ("credentials", r"(?<=://)[^/\s@'\"]+@"),
+    (
+        "credentials",
+        rf"(?i)(?<=[=:&?\s\"'_{{(\[,;-]){_NAMED}\w{{0,20}}[\"']?\s?[=:]\s?[\"']?[^\s\"',;&)}}\]]+",
+    ),
+    ("credentials", rf"(?i)\A{_NAMED}\w{{0,20}}[\"']?\s?[=:]\s?[\"']?[^\s\"',;&)}}\]]+"),
+    ("e-mail", r"[\w.+%-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+"),
+)
+_DIGITS = re.compile(
+    r"(?<![\w.-])(?!\d{4}-\d\d-\d\d)(?!\d{1,3}(?:\.\d{1,3}){3}(?!\d))\+?\(?\d[\d ()./-]{6,22}\d(?![\w])"
+)
+_LONG = re.compile(r"(?<![\w-])[A-Za-z0-9_-]{40,}")
+_INPUT = re.compile(r"input_value=.*?(?=, input_type=)", re.DOTALL)
+
+
+@functools.cache
+def _forms() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    return tuple((f"<{what}>", re.compile(form)) for what, form in _FORMS)
+
+
+def redacted(text: str, secrets: Iterable[str] = ()) -> str:
+    """The text with `<key>`, `<e-mail>` and the like where these were.
+
+    Args:
+        secrets: What is taken out wherever it stands, whatever its form.
+    """
+    for secret in secrets:
+        text = text.replace(secret, "<key>")
+    if "input_value=" in text:  # what pydantic says of a value is the value
+        text = _INPUT.sub("input_value=<value>", text)
+    for mark, form in _forms():
+        text = form.sub(mark, text)
+    return _DIGITS.sub(_number, _LONG.sub(_key, text))
+
+
+def _key(found: re.Match[str]) -> str:
+    """Forty letters and digits in a row are a key or a digest, not a word."""
+    mixed = re.search(r"\d", found[0]) and re.search(r"[A-Za-z]", found[0])
+    return "<key>" if mixed else found[0]
+
+
+def _number(found: re.Match[str]) -> str:
+    digits = re.sub(r"\D", "", found[0])
+    if 13 <= len(digits) <= 19 and _is_card(digits):
+        return "<card>"
+    # A number without a sign or a gap is a number; a telephone number has 8 to 15 digits.
+    is_phone = 8 <= len(digits) <= 15 and (found[0].startswith("+") or re.search(r"\d[ ()./-]+\d", found[0]))
+    return "<phone>" if is_phone else found[0]
+
+
+def _is_card(digits: str) -> bool:
+    """Luhn's check, which one number in ten passes by chance."""
+    doubled = sum(sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
+    return (doubled + sum(map(int, digits[-1::-2]))) % 10 == 0
+
+
+def redacted_value(value: Any, secrets: Iterable[str] = (), depth: int = 4) -> Any:
+    """A JSON value with its texts redacted and cut, and what is named like a secret left out."""
+    match value:
+        case str():
+            text = redacted(value[: 4 * LONGEST], secrets)
+            return f"{text[:LONGEST]}…" if len(text) > LONGEST or len(value) > 4 * LONGEST else text
+        case bool() | None:
+            return value
+        case int() | float():
+            text = redacted(str(value))
+            return value if text == str(value) else text
+        case dict() if depth:
+            named = re.compile(_NAMED, re.IGNORECASE)
+            return {
+                redacted(str(name)[:80], secrets): "<credentials>"
+                if named.search(str(name))
+                else redacted_value(item, secrets, depth - 1)
+                for name, item in list(value.items())[:50]
+            }
+        case list() | tuple() if depth:
+            return [redacted_value(item, secrets, depth - 1) for item in value[:50]]
+    return f"<{type(value).__name__}>"
+
+
+def secrets_of(section: Section) -> tuple[str, ...]:
+    """Every secret that the settings hold, and the password of one that is a URL, longest first."""
+    found: list[str] = []
+    for name in type(section).model_fields:
+        match getattr(section, name):
+            case Section() as inner:
+                found += secrets_of(inner)
+            case SecretStr() as secret:
+                value = secret.get_secret_value()
+                found += [value, urlsplit(value).password or ""] if "://" in value else [value]
+    return tuple(
+        sorted({secret for secret in found if len(secret) >= SHORTEST_SECRET}, key=len, reverse=True)
+    )
