@@ -1,5 +1,7 @@
 """What a remote service answered: read within bounds, judged, and put into words when it is no use."""
 
+import asyncio
+import contextlib
 import email.utils
 import json
 import re
@@ -57,11 +59,15 @@ class Trouble(Exception):
 async def read_body(response: httpx2.Response) -> bytes:
     """The body, which may not be larger than anything we ask for."""
     content = bytearray()
-    async for chunk in response.aiter_bytes():
-        content += chunk
-        if len(content) > MAX_BYTES:
-            raise Trouble("sent far more than was asked for")
-    return bytes(content)
+    async with contextlib.aclosing(response.aiter_bytes()) as chunks:
+        async for chunk in chunks:
+            content += chunk
+            if len(content) > MAX_BYTES:
+                break
+        else:
+            return bytes(content)
+    await asyncio.sleep(0)  # the generators below it are closed by tasks of their own
+    raise Trouble("sent far more than was asked for")
 
 
 def decoded(content: bytes) -> Any:

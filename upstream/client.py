@@ -139,13 +139,13 @@ class Upstream:
             stale_s=stale_s,
             weight=weight,
             told=told,
-            end=min(deadline, deadline_in(self.timeout_s)) - 0.01,  # so that it is told before the callers go
+            end=_a_little_before(min(deadline, deadline_in(self.timeout_s))),
         )
         try:
             async with asyncio.timeout_at(deadline):
                 return await self._once.get((path, key), ttl_s, lambda: self._fresh((path, key), question))
         except TimeoutError as error:
-            self._refuse(Trouble(SLOW, ours=True), error)
+            self._refuse(Trouble(SLOW), error)
         except Trouble as trouble:
             self._refuse(trouble, trouble)
 
@@ -280,3 +280,9 @@ class Upstream:
         content = await self.store.get(self.collection, question.name) if self.store else None
         if content is not None and (stored := Stored.unpacked(content)):
             await self._keep(question, kept, stored.body)
+
+
+def _a_little_before(deadline: float) -> float:
+    """So that what went wrong is told before those who wait have left."""
+    now = asyncio.get_running_loop().time()
+    return deadline - min(0.1, max(0.0, deadline - now) / 10)

@@ -4,24 +4,16 @@ Alert texts are written by others; they are cut, cleaned of control characters a
 """
 
 import re
-from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 
-import httpx2
 from pydantic import BaseModel
 
 from backends.weather.gazetteer import City
 from backends.weather.results import Alert
 from backends.weather.texts import cleaned, one_line
-from config import WeatherSettings
-from errors import Unavailable
-from upstream import Declined, Kept, Upstream
 
-CREDIT = "US National Weather Service"
-
-ALERTS_S = 60
-POINTS_S = 7 * 86_400
+Told = tuple[tuple[Alert, ...], tuple[str, ...]]  # alerts, and what was cut from them
 
 COUNTRIES = {"US", "PR", "GU", "VI", "AS", "MP"}
 # (south, north, west, east) of what it covers: a point elsewhere needs no question.
@@ -65,66 +57,12 @@ class _Collection(BaseModel):
     features: list[_Feature]
 
 
-class _Point(BaseModel):
-    properties: dict[str, Any]
+def covers(city: City) -> bool:
+    """Whether the place is in its area for certain."""
+    return city.country_code in COUNTRIES
 
 
-class Nws:
-    """The service's active alerts at a point."""
-
-    def __init__(
-        self,
-        settings: WeatherSettings,
-        agent: str,
-        transport: httpx2.AsyncBaseTransport | None,
-        clock: Callable[[], float],
-    ) -> None:
-        self.service = Upstream(
-            name="The US National Weather Service",
-            url=settings.nws_url,
-            agent=agent,
-            timeout_s=settings.timeout,
-            otherwise="weather_forecast works without it.",
-            headers={"Accept": "application/geo+json"},  # without it old answers were seen
-            retry_on=frozenset({500, 502, 503, 504}),  # its 500s come and go
-            transport=transport,
-            clock=clock,
-        )
-
-    async def __aenter__(self) -> Self:
-        await self.service.__aenter__()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.service.__aexit__()
-
-    async def active(
-        self, city: City, deadline: float
-    ) -> Kept[tuple[tuple[Alert, ...], tuple[str, ...]]] | None:
-        """The alerts with what was cut from them; None if the place is not covered."""
-        if not _may_cover(city):
-            return None
-        point = f"{city.latitude:.4f},{city.longitude:.4f}"  # a fifth decimal is refused
-        try:
-            if not city.country_code:
-                await self.service.get(
-                    f"/points/{point}", {}, _Point.model_validate, key="", ttl_s=POINTS_S, deadline=deadline
-                )
-            return await self.service.get(
-                "/alerts/active", {"point": point}, _read, key=point, ttl_s=ALERTS_S, deadline=deadline
-            )
-        except Declined as error:
-            if error.status == 404:  # the sea, or the other side of a border
-                return None
-            raise Unavailable(f"{self.service.name} did not accept the question.") from error
-
-    async def probe(self, deadline: float) -> None:
-        """Ask something small, whatever is remembered."""
-        point = {"point": "38.8951,-77.0364"}
-        await self.service.get("/alerts/active", point, _read, key="probe", ttl_s=0, deadline=deadline)
-
-
-def _may_cover(city: City) -> bool:
+def may_cover(city: City) -> bool:
     """Whether the place is in its area, or near enough that only the service can tell."""
     if city.country_code:
         return city.country_code in COUNTRIES
@@ -134,7 +72,8 @@ def _may_cover(city: City) -> bool:
     )
 
 
-def _read(body: Any) -> tuple[tuple[Alert, ...], tuple[str, ...]]:
+def read_alerts(body: Any) -> Told:
+    """The alerts, worst first, and what was cut from them."""
     features = _Collection.model_validate(body).features
     features.sort(key=lambda feature: _rank(feature.properties.severity))
     notices = []

@@ -1,4 +1,4 @@
-"""Words for weather: the WMO codes that Open-Meteo uses, and the levels of the two air quality indexes."""
+"""One vocabulary for whoever answers: WMO codes and their words, and the levels of the two air indexes."""
 
 from bisect import bisect_left
 
@@ -7,6 +7,9 @@ WMO = {
     1: "mainly clear",
     2: "partly cloudy",
     3: "overcast",
+    4: "smoke",
+    5: "haze",
+    6: "dust",
     45: "fog",
     48: "rime fog",
     51: "light drizzle",
@@ -19,6 +22,8 @@ WMO = {
     65: "heavy rain",
     66: "light freezing rain",
     67: "heavy freezing rain",
+    68: "light sleet",
+    69: "sleet",
     71: "light snow",
     73: "snow",
     75: "heavy snow",
@@ -26,6 +31,8 @@ WMO = {
     80: "light rain showers",
     81: "rain showers",
     82: "violent rain showers",
+    83: "light sleet showers",
+    84: "sleet showers",
     85: "light snow showers",
     86: "heavy snow showers",
     95: "thunderstorm",

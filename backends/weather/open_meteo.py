@@ -4,16 +4,18 @@ Everything is asked for in metric units and in the place's own time; `results.in
 """
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import httpx2
 
 from backends.weather.gazetteer import City
 from backends.weather.replies import (
     POLLUTANTS,
+    Ahead,
     Local,
     read_air,
     read_forecast,
@@ -21,17 +23,27 @@ from backends.weather.replies import (
     read_now,
     read_towns,
 )
-from backends.weather.results import Air, Day, ForecastDay, Hour, Now
+from backends.weather.results import Air, Day, Now
 from config import WeatherSettings
 from errors import Unavailable
-from upstream import Declined, Kept, Upstream
+from upstream import Budget, Declined, Final, Kept, Upstream
+from upstream.client import Store
 
 T = TypeVar("T")
 
 CREDIT = "Open-Meteo.com, CC BY 4.0"
 AIR_CREDIT = "Open-Meteo.com with data of CAMS, CC BY 4.0"
+ARCHIVE_CREDIT = "Open-Meteo.com with data of ECMWF and Copernicus (ERA5), CC BY 4.0"
+OFFICIAL = re.compile(r"^https?://[a-z0-9-]+\.open-meteo\.com(?:[:/]|$)", re.IGNORECASE)
 UNPAID = re.compile(r"^(https?://)(?!customer-)(?=[a-z0-9.-]+\.open-meteo\.com(?:[:/]|$))", re.IGNORECASE)
-AT_ONCE = 2  # an address is answered one request at a time, and the sixth that waits gets a 429
+FREE_AT_ONCE = 2  # an address is answered one request at a time, and the sixth that waits gets a 429
+AT_ONCE = 8  # for those who pay or host it themselves
+FREE = {60: 600, 3600: 5_000, 86_400: 10_000}  # calls an address has in each of its windows
+WINDOWS = {
+    "Minutely": (60, "this minute; try again in a minute"),
+    "Hourly": (3600, "this hour; try again after the hour"),
+    "Daily": (86_400, "today; try again after 00:00 UTC"),
+}
 
 # Seconds for which an answer holds.
 CURRENT_S = 600
@@ -39,7 +51,10 @@ FORECAST_S = 1800
 AIR_S = 3600
 ARCHIVE_S = 86_400
 RECENT_S = 3600  # the archive still fills in its last week
-GEOCODING_S = 21_600
+GEOCODING_S = 30 * 86_400
+NOTHING_FOUND_S = 3600
+STALE_S = 6 * 3600
+DAYS = 16  # always: one answer then serves every question about a place, and weighs hardly more
 
 CURRENT = (
     "temperature_2m,apparent_temperature,relative_humidity_2m,precipitation,weather_code,cloud_cover,"
@@ -49,10 +64,59 @@ DAILY = (
     "weather_code,temperature_2m_max,temperature_2m_min,precipitation_sum,wind_speed_10m_max,sunrise,sunset"
 )
 HOURLY = "temperature_2m,precipitation,precipitation_probability,weather_code,wind_speed_10m"
+ENDS = ("start_date", "end_date")
+
+
+@dataclass(frozen=True, slots=True)
+class _Question(Generic[T]):
+    service: Upstream
+    path: str
+    params: Mapping[str, str]
+    parse: Callable[[Any], T]
+    ttl_s: float
+
+    @property
+    def key(self) -> Hashable:
+        # The weather a kilometre away is the same, so the answer may be.
+        near = {k: f"{float(v):.2f}" if k in ("latitude", "longitude") else v for k, v in self.params.items()}
+        return tuple(sorted(near.items()))
+
+    @property
+    def weight(self) -> float:
+        """What it costs, as the service counts: by variables and days."""
+        names = ",".join(self.params.get(block, "") for block in ("current", "hourly", "daily")).split(",")
+        variables = sum(bool(name) for name in names) / 10
+        first, last = (date.fromisoformat(self.params.get(end, "2000-01-01")) for end in ENDS)
+        days = max(int(self.params.get("forecast_days", "1")), (last - first).days + 1)
+        return max(1.0, variables, variables * days / 14)
+
+    async def ask(self, deadline: float, ttl_s: float | None = None) -> Kept[T]:
+        """The answer, no older than it may be."""
+        try:
+            return await self.service.get(
+                self.path,
+                self.params,
+                self.parse,
+                key=self.key,
+                ttl_s=self.ttl_s if ttl_s is None else ttl_s,
+                deadline=deadline,
+                stale_s=STALE_S,
+                weight=self.weight,
+            )
+        except Declined as error:
+            text = f"{self.service.name} did not accept the question. {self.service.otherwise}"
+            raise Unavailable(text.rstrip()) from error
+
+    async def last(self) -> Kept[T] | None:
+        """The last good answer, if it is no older than six hours."""
+        return await self.service.last(self.path, self.parse, key=self.key, most_s=STALE_S)
 
 
 class OpenMeteo:
     """The four services; each has its own address, so that one may be self-hosted and one may fail."""
+
+    name = "Open-Meteo"
+    credit = CREDIT
 
     def __init__(
         self,
@@ -60,10 +124,13 @@ class OpenMeteo:
         agent: str,
         transport: httpx2.AsyncBaseTransport | None,
         clock: Callable[[], float],
+        store: Store | None = None,
     ) -> None:
         key = settings.open_meteo_key.get_secret_value() if settings.open_meteo_key else ""
+        budget = Budget(FREE, clock)
 
-        def service(name: str, url: str, otherwise: str = "weather_find_place works without it.") -> Upstream:
+        def service(name: str, url: str, otherwise: str = "") -> Upstream:
+            free = not key and bool(OFFICIAL.match(url))
             return Upstream(
                 name=name,
                 url=_host(url, key),
@@ -71,16 +138,20 @@ class OpenMeteo:
                 timeout_s=settings.timeout,
                 otherwise=otherwise,
                 secrets={"apikey": key} if key else {},
-                at_once=AT_ONCE,
-                final=_final,
+                at_once=FREE_AT_ONCE if free else AT_ONCE,
+                final=self._final,
+                budget=budget if free else None,
                 transport=transport,
                 clock=clock,
+                store=store,
+                collection="weather",
             )
 
-        self._forecast = service("Open-Meteo", settings.open_meteo_url)
-        self._archive = service("Open-Meteo's archive", settings.archive_url)
-        self._air = service("Open-Meteo's air quality service", settings.air_quality_url)
-        self._geocoding = service("Open-Meteo's geocoder", settings.geocoding_url, "")
+        works = "weather_find_place works without it."
+        self._forecast = service(self.name, settings.open_meteo_url)
+        self._archive = service("Open-Meteo's archive", settings.archive_url, works)
+        self._air = service("Open-Meteo's air quality service", settings.air_quality_url, works)
+        self._geocoding = service("Open-Meteo's geocoder", settings.geocoding_url)
         self.services = (self._forecast, self._archive, self._air, self._geocoding)
         self._clock = clock
 
@@ -93,19 +164,25 @@ class OpenMeteo:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    async def current(self, city: City, deadline: float) -> Kept[Local[Now]]:
-        """The weather now."""
-        params = _at(city) | {"current": CURRENT}
-        return await _get(self._forecast, "/v1/forecast", params, read_now, CURRENT_S, deadline)
+    def covers(self, city: City) -> bool:
+        """The whole world."""
+        return True
 
-    async def forecast(
-        self, city: City, days: int, hourly: bool, deadline: float
-    ) -> Kept[Local[tuple[tuple[ForecastDay, ...], tuple[Hour, ...]]]]:
+    async def now(self, city: City, deadline: float) -> Kept[Local[Now]]:
+        """The weather now."""
+        return await self._now(city).ask(deadline)
+
+    async def ahead(self, city: City, hourly: bool, deadline: float) -> Kept[Local[Ahead]]:
         """Daily weather from today on, and hourly if asked."""
-        params = _at(city) | {"daily": f"{DAILY},precipitation_probability_max", "forecast_days": str(days)}
-        if hourly:
-            params["hourly"] = HOURLY
-        return await _get(self._forecast, "/v1/forecast", params, read_forecast, FORECAST_S, deadline)
+        return await self._ahead(city, hourly).ask(deadline)
+
+    async def last_now(self, city: City) -> Kept[Local[Now]] | None:
+        """The last weather that was told as that of the time."""
+        return await self._now(city).last()
+
+    async def last_ahead(self, city: City, hourly: bool) -> Kept[Local[Ahead]] | None:
+        """The last forecast."""
+        return await self._ahead(city, hourly).last()
 
     async def history(
         self, city: City, start: date, end: date, deadline: float
@@ -114,53 +191,70 @@ class OpenMeteo:
         params = _at(city) | {"daily": DAILY, "start_date": str(start), "end_date": str(end)}
         settled = datetime.fromtimestamp(self._clock(), UTC).date() - end > timedelta(days=7)
         ttl_s = ARCHIVE_S if settled else RECENT_S
-        return await _get(self._archive, "/v1/archive", params, read_history, ttl_s, deadline)
+        return await _Question(self._archive, "/v1/archive", params, read_history, ttl_s).ask(deadline)
 
     async def air(self, city: City, deadline: float) -> Kept[Local[Air]]:
         """Pollutants and both indexes now."""
-        params = _at(city) | {"current": ",".join(("european_aqi", "us_aqi", *POLLUTANTS))}
-        return await _get(self._air, "/v1/air-quality", params, read_air, AIR_S, deadline)
+        return await self._air_question(city).ask(deadline)
+
+    async def last_air(self, city: City) -> Kept[Local[Air]] | None:
+        """The last answer about the air."""
+        return await self._air_question(city).last()
 
     async def search(self, name: str, country_code: str, deadline: float) -> tuple[City, ...]:
         """Places of a name, which it takes for a beginning; it mends no misspelling."""
         params = {"name": name, "count": "20", "language": "en", "format": "json"}
         if country_code:
             params["countryCode"] = country_code
-        answer = await _get(self._geocoding, "/v1/search", params, read_towns, GEOCODING_S, deadline)
+        question = _Question(self._geocoding, "/v1/search", params, read_towns, GEOCODING_S)
+        answer = await question.ask(deadline)
+        if not answer.value:
+            answer = await question.ask(deadline, NOTHING_FOUND_S)
         return answer.value
 
-    def probes(self, deadline: float) -> list[Awaitable[Any]]:
-        """Something small for each service to answer, whatever is remembered."""
+    def probes(self, deadline: float, forecasting: bool = True) -> list[Awaitable[Any]]:
+        """Something small for each service that is used to answer, whatever is remembered."""
         here = {"latitude": "51.48", "longitude": "0", "timezone": "auto"}
         day = {"daily": "temperature_2m_max", "start_date": "2020-01-01", "end_date": "2020-01-01"}
         name = {"name": "Greenwich", "count": "1", "language": "en", "format": "json"}
-        return [
-            _get(self._forecast, "/v1/forecast", here | {"current": CURRENT}, read_now, 0, deadline),
-            _get(self._archive, "/v1/archive", here | day, read_history, 0, deadline),
-            _get(self._air, "/v1/air-quality", here | {"current": "us_aqi"}, read_air, 0, deadline),
-            _get(self._geocoding, "/v1/search", name, read_towns, 0, deadline),
+        small: list[_Question[Any]] = [
+            _Question(self._forecast, "/v1/forecast", here | {"current": CURRENT}, read_now, 0),
+            _Question(self._archive, "/v1/archive", here | day, read_history, 0),
+            _Question(self._air, "/v1/air-quality", here | {"current": "us_aqi"}, read_air, 0),
+            _Question(self._geocoding, "/v1/search", name, read_towns, 0),
         ]
+        return [question.ask(deadline) for question in (small if forecasting else small[1:])]
+
+    def _now(self, city: City) -> _Question[Local[Now]]:
+        params = _at(city) | {"current": CURRENT, "forecast_days": "1"}
+        return _Question(self._forecast, "/v1/forecast", params, read_now, CURRENT_S)
+
+    def _ahead(self, city: City, hourly: bool) -> _Question[Local[Ahead]]:
+        daily = f"{DAILY},precipitation_probability_max"
+        params = _at(city) | {"daily": daily, "forecast_days": str(DAYS)}
+        if hourly:
+            params["hourly"] = HOURLY
+        return _Question(self._forecast, "/v1/forecast", params, read_forecast, FORECAST_S)
+
+    def _air_question(self, city: City) -> _Question[Local[Air]]:
+        params = _at(city) | {"current": ",".join(("european_aqi", "us_aqi", *POLLUTANTS))}
+        return _Question(self._air, "/v1/air-quality", params, read_air, AIR_S)
+
+    def _final(self, status: int, body: Any) -> Final | str:
+        """Words for the answers that another attempt makes no better."""
+        reason = str(body.get("reason", "")) if isinstance(body, dict) else ""
+        if status in (401, 403) or (status == 400 and "API key" in reason):
+            return "does not accept the API key that is set, or the lack of one"
+        window = reason.partition(" ")[0]
+        if status == 429 and window in WINDOWS:  # cleared when the minute, the hour or the day (UTC) ends
+            left_s = WINDOWS[window][0] - self._clock() % WINDOWS[window][0]
+            return Final(f"answers no more questions {WINDOWS[window][1]}", left_s)
+        return ""
 
 
 def _host(url: str, key: str) -> str:
     """The address for those who pay, if there is a key; a self-hosted one is what it is."""
     return UNPAID.sub(r"\1customer-", url, count=1) if key else url
-
-
-def _final(status: int, body: Any) -> str:
-    """Words for the answers that another attempt makes no better."""
-    reason = str(body.get("reason", "")) if isinstance(body, dict) else ""
-    if status in (401, 403) or (status == 400 and "API key" in reason):
-        return "does not accept the API key that is set, or the lack of one"
-    if status == 429:  # counters of an address, cleared when the minute, the hour or the day (UTC) ends
-        for counter, words in {
-            "Minutely": "this minute; try again in a minute",
-            "Hourly": "this hour; try again after the hour",
-            "Daily": "today; try again after 00:00 UTC",
-        }.items():
-            if reason.startswith(counter):
-                return f"answers no more questions {words}"
-    return ""
 
 
 def _at(city: City) -> dict[str, str]:
@@ -170,22 +264,3 @@ def _at(city: City) -> dict[str, str]:
         "longitude": f"{city.longitude:.4f}",
         "timezone": "auto",
     }
-
-
-async def _get(
-    service: Upstream,
-    path: str,
-    params: Mapping[str, str],
-    parse: Callable[[Any], T],
-    ttl_s: float,
-    deadline: float,
-) -> Kept[T]:
-    # The weather a kilometre away is the same, so the answer may be.
-    rounded = {k: f"{float(v):.2f}" if k in ("latitude", "longitude") else v for k, v in params.items()}
-    key = tuple(sorted(rounded.items()))
-    try:
-        return await service.get(path, params, parse, key=key, ttl_s=ttl_s, deadline=deadline)
-    except Declined as error:
-        raise Unavailable(
-            f"{service.name} did not accept the question. {service.otherwise}".rstrip()
-        ) from error

@@ -27,6 +27,15 @@ class Local(Generic[T]):
     weather: T
 
 
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What is to come, and what should be known of it."""
+
+    days: tuple[ForecastDay, ...]
+    hours: tuple[Hour, ...]
+    notices: tuple[str, ...] = ()
+
+
 class Row(dict[str, Value]):
     """The values of one time, by variable."""
 
@@ -118,7 +127,7 @@ def _daily(reply: _Reply, row: Row) -> dict[str, Any]:
     }
 
 
-def read_forecast(body: Any) -> Local[tuple[tuple[ForecastDay, ...], tuple[Hour, ...]]]:
+def read_forecast(body: Any) -> Local[Ahead]:
     """The `daily` block of a forecast, and the `hourly` one if it is there."""
     reply = _Reply.model_validate(body)
     days = tuple(
@@ -138,7 +147,7 @@ def read_forecast(body: Any) -> Local[tuple[tuple[ForecastDay, ...], tuple[Hour,
         )
         for row in _rows(reply.hourly)
     )
-    return Local(reply.timezone, (days, hours))
+    return Local(reply.timezone, Ahead(days, hours))
 
 
 def read_history(body: Any) -> Local[tuple[Day, ...]]:

@@ -60,10 +60,12 @@ class Record(Result):
 
     def in_units(self, units: Units) -> Self:
         """The same record with its metric values in other units."""
+        if units == "metric":
+            return self
         changed: dict[str, Any] = {}
         for name, quantity in QUANTITIES.items():
             value = getattr(self, name, None)
-            if value is not None and units != "metric":
+            if value is not None:
                 _, factor, offset = SCALES[units][quantity]
                 changed[name] = round(value * factor + offset, 3 if quantity == "precipitation" else 1)
         return self.model_copy(update=changed)
@@ -76,6 +78,10 @@ class Place(Record):
     latitude: float
     longitude: float
     timezone: str
+
+
+class Here(Place):
+    local_time: str
 
 
 class Candidate(Place):
@@ -92,7 +98,7 @@ class Answer(Record):
     """What every answer about a place begins with."""
 
     # Its fields stand in weather_find_place's schema; here they would cost 1,300 characters more.
-    place: Annotated[Place, WithJsonSchema({"type": "object"})]
+    place: Annotated[Here, WithJsonSchema({"type": "object"})]
     others: tuple[str, ...]  # runners-up of the same name
     notices: tuple[str, ...]
     source: str

@@ -4,17 +4,20 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime
 from typing import Any, Self
 
 import httpx2
 
 from backends import Health, Provider
-from backends.weather.alerts import CREDIT as NWS_CREDIT
-from backends.weather.alerts import Nws
+from backends.weather.asked import span, wanted
+from backends.weather.forecasters import Answered, Forecaster, Forecasters, Steps, old
 from backends.weather.gazetteer import City
 from backends.weather.locate import Located, Locator
-from backends.weather.open_meteo import AIR_CREDIT, CREDIT, OpenMeteo
+from backends.weather.met_norway import MetNorway
+from backends.weather.nws import CREDIT as NWS_CREDIT
+from backends.weather.nws import Nws
+from backends.weather.open_meteo import AIR_CREDIT, ARCHIVE_CREDIT, OpenMeteo
 from backends.weather.places import NoDatabase, Places
 from backends.weather.results import (
     AirQuality,
@@ -23,19 +26,19 @@ from backends.weather.results import (
     Candidates,
     Current,
     Forecast,
+    Here,
     History,
     Place,
     Units,
     unit_names,
 )
+from backends.weather.sun import zone_of
 from config import WeatherSettings
-from errors import TooMuch, Unavailable, Unknown, quote
+from errors import Unavailable
 from state import State
-from upstream import Kept, deadline_in
+from upstream import Kept, Upstream, deadline_in
 
 PLACES_CREDIT = "GeoNames, CC BY 4.0"
-FIRST_DAY = date(1940, 1, 1)
-MOST_DAYS = 366  # a leap year, about 60 KB of result
 PROBE_S = 4
 AIR_UNITS = {
     "pollutants": "μg/m³",
@@ -67,13 +70,20 @@ class Weather:
         self._settings = settings
         self._clock = clock
         self._places = Places(settings.places)
-        self._open_meteo = OpenMeteo(settings, agent, transport, clock)
-        self._nws = Nws(settings, agent, transport, clock)
+        self._open_meteo = OpenMeteo(settings, agent, transport, clock, state)
+        self._met_norway = MetNorway(settings, agent, transport, clock, state)
+        self._nws = Nws(settings, agent, transport, clock, state)
+        every: dict[str, Forecaster] = {
+            "open_meteo": self._open_meteo,
+            "met_norway": Steps(self._met_norway, clock),
+            "nws": Steps(self._nws, clock),
+        }
+        self._forecasters = Forecasters([every[name] for name in dict.fromkeys(settings.providers)], clock)
         self._locator = Locator(self._places, self._open_meteo)
 
     async def __aenter__(self) -> Self:
         self._stack = AsyncExitStack()
-        for part in (self._places, self._open_meteo, self._nws):
+        for part in (self._places, self._open_meteo, self._met_norway, self._nws):
             await self._stack.enter_async_context(part)
         return self
 
@@ -96,23 +106,25 @@ class Weather:
         """The weather of a place now."""
         deadline = self._deadline()
         located = await self._locator.locate(place, deadline)
-        kept = await self._open_meteo.current(located.best, deadline)
+        answer = await self._forecasters.now(located.best, deadline)
         return Current(
-            **self._about(located, kept, CREDIT, kept.value.timezone),
-            **dict(kept.value.weather.in_units(units)),
+            **self._about(located, answer, answer.kept.value.timezone),
+            **dict(answer.kept.value.weather.in_units(units)),
             units=unit_names(units, pressure="hPa", humidity="%", cloud_cover="%", wind_direction="°"),
         )
 
     async def forecast(
         self, place: str, days: int = 3, hourly: bool = False, units: Units = "metric"
     ) -> Forecast:
-        """The days from today on, and their hours if asked."""
+        """The days from today on, and the hours from this one on if asked."""
         deadline = self._deadline()
         located = await self._locator.locate(place, deadline)
-        kept = await self._open_meteo.forecast(located.best, days, hourly, deadline)
-        of_days, of_hours = kept.value.weather
+        answer = await self._forecasters.ahead(located.best, hourly, deadline)
+        told = answer.kept.value
+        now = datetime.fromtimestamp(self._clock(), zone_of(told.timezone, located.best.longitude))
+        of_days, of_hours, short = wanted(told.weather, now, days, hourly)
         return Forecast(
-            **self._about(located, kept, CREDIT, kept.value.timezone),
+            **self._about(located, answer, told.timezone, (*told.weather.notices, *short)),
             units=unit_names(units, precipitation_chance="%"),
             days=tuple(day.in_units(units) for day in of_days),
             hours=tuple(hour.in_units(units) for hour in of_hours),
@@ -120,7 +132,7 @@ class Weather:
 
     async def history(self, place: str, start: str, end: str, units: Units = "metric") -> History:
         """The days from `start` to `end`, both included."""
-        first, last = self._span(start, end)
+        first, last = span(start, end, self._clock())
         deadline = self._deadline()
         located = await self._locator.locate(place, deadline)
         kept = await self._open_meteo.history(located.best, first, last, deadline)
@@ -128,7 +140,7 @@ class Weather:
         empty = sum(day.temperature_max is None for day in days)
         missing = (f"{empty} of the {len(days)} days have no values yet or none at all.",) if empty else ()
         return History(
-            **self._about(located, kept, CREDIT, kept.value.timezone, missing),
+            **self._about(located, Answered(kept, ARCHIVE_CREDIT, missing), kept.value.timezone),
             units=unit_names(units),
             days=tuple(day.in_units(units) for day in days),
         )
@@ -140,11 +152,13 @@ class Weather:
         kept = await self._nws.active(located.best, deadline)
         if kept is None:
             notice = f"No source of alerts covers {located.best}: only the {NWS_CREDIT} is asked."
-            here = self._about(located, Kept(None, self._clock()), "", located.best.timezone, (notice,))
-            return Alerts(**here, state="not covered", alerts=())
+            nobody = Answered(Kept(None, self._clock()), "", (notice,))
+            return Alerts(
+                **self._about(located, nobody, located.best.timezone), state="not covered", alerts=()
+            )
         alerts, cut = kept.value
         return Alerts(
-            **self._about(located, kept, NWS_CREDIT, located.best.timezone, cut),
+            **self._about(located, Answered(kept, NWS_CREDIT, cut), located.best.timezone),
             state="alerts" if alerts else "none issued",
             alerts=alerts,
         )
@@ -153,9 +167,16 @@ class Weather:
         """Pollutants and two indexes of a place now."""
         deadline = self._deadline()
         located = await self._locator.locate(place, deadline)
-        kept = await self._open_meteo.air(located.best, deadline)
+        notices: tuple[str, ...] = ()
+        try:
+            kept = await self._open_meteo.air(located.best, deadline)
+        except Unavailable as error:
+            last = await self._open_meteo.last_air(located.best)
+            if last is None:
+                raise
+            kept, notices = last, (old(str(error), self._open_meteo.name, self._clock() - last.at),)
         return AirQuality(
-            **self._about(located, kept, AIR_CREDIT, kept.value.timezone),
+            **self._about(located, Answered(kept, AIR_CREDIT, notices), kept.value.timezone),
             **dict(kept.value.weather),
             units=AIR_UNITS,
         )
@@ -164,7 +185,7 @@ class Weather:
         """How the domain is, from what is known; `probe` asks each provider first."""
         if probe:
             await self._probe()
-        services = (*self._open_meteo.services, self._nws.service)
+        services = self._services()
         providers = tuple(Provider(name=s.name, state=s.state, note=s.note) for s in services)
         failing = [service for service in services if service.state == "failing"]
         try:
@@ -185,10 +206,24 @@ class Weather:
             )
         return Health(state="ready", summary=f"{places}.", providers=providers)
 
+    def _services(self) -> tuple[Upstream, ...]:
+        """Those that are asked, whatever for."""
+        used = set(self._settings.providers)
+        return (
+            *(self._open_meteo.services if "open_meteo" in used else self._open_meteo.services[1:]),
+            *((self._met_norway.service,) if "met_norway" in used else ()),
+            *(self._nws.services if "nws" in used else self._nws.services[:1]),
+        )
+
     async def _probe(self) -> None:
         """Ask what answers; each service remembers how it went."""
         deadline = deadline_in(min(PROBE_S, self._settings.timeout))
-        asked = [*self._open_meteo.probes(deadline), self._nws.probe(deadline)]
+        used = set(self._settings.providers)
+        asked = [self._nws.probe(deadline), *self._open_meteo.probes(deadline, "open_meteo" in used)]
+        if "met_norway" in used:
+            asked.append(self._met_norway.probe(deadline))
+        if "nws" in used:
+            asked.append(self._nws.probe_forecast(deadline))
         for outcome in await asyncio.gather(*asked, return_exceptions=True):
             if isinstance(outcome, BaseException) and not isinstance(outcome, Unavailable):
                 raise outcome
@@ -207,44 +242,18 @@ class Weather:
         return deadline_in(self._settings.timeout)
 
     def _about(
-        self,
-        located: Located,
-        kept: Kept[Any],
-        source: str,
-        timezone: str,
-        notices: tuple[str, ...] = (),
+        self, located: Located, answer: Answered[Any], timezone: str, notices: tuple[str, ...] = ()
     ) -> dict[str, Any]:
         """The fields of an `Answer`; the time zone is the provider's, who is right at sea too."""
+        now = datetime.fromtimestamp(self._clock(), zone_of(timezone, located.best.longitude))
+        here = dict(_place(located.best)) | {"timezone": timezone}
         return {
-            "place": _place(located.best).model_copy(update={"timezone": timezone}),
+            "place": Here(**here, local_time=now.isoformat(timespec="minutes")),
             "others": located.others,
-            "notices": located.notices + notices,
-            "source": source,
-            "age_s": max(0, round(self._clock() - kept.at)),
+            "notices": located.notices + answer.notices + notices,
+            "source": answer.credit,
+            "age_s": max(0, round(self._clock() - answer.kept.at)),
         }
-
-    def _span(self, start: str, end: str) -> tuple[date, date]:
-        first, last = _day("start", start), _day("end", end)
-        # Somewhere it is already tomorrow.
-        today = (datetime.fromtimestamp(self._clock(), UTC) + timedelta(hours=14)).date()
-        if first > last:
-            raise Unknown(f"start {first} is after end {last}; start comes first.")
-        if first < FIRST_DAY:
-            raise Unknown(f"The archive begins on {FIRST_DAY}; start {first} is before that.")
-        if last > today:
-            raise Unknown(f"end {last} is in the future; weather_forecast has up to 16 days ahead.")
-        if (last - first).days >= MOST_DAYS:
-            raise TooMuch(
-                f"{(last - first).days + 1} days are too many; ask for at most {MOST_DAYS} at once."
-            )
-        return first, last
-
-
-def _day(name: str, text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise Unknown(f"{name} takes a date such as '2026-01-31', not {quote(text)}.") from None
 
 
 def _place(city: City) -> Place:

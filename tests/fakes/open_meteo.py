@@ -108,11 +108,13 @@ def value(variable: str, latitude: float, longitude: float, hour: int) -> float:
 
 
 class OpenMeteo(Troubled):
-    """The fake; `key`, when set, is demanded of every request, `gaps` turns every value into null."""
+    """The fake; `key`, when set, is demanded of every request, `gaps` turns every value into null.
+
+    `reply` is told instead of a forecast.
+    """
 
     def __init__(self) -> None:
-        self.key = ""
-        self.gaps = False
+        self.fresh()
         routes = [
             Route("/v1/forecast", self._forecast),
             Route("/v1/archive", self._archive),
@@ -121,7 +123,15 @@ class OpenMeteo(Troubled):
         ]
         super().__init__(Starlette(routes=routes))
 
+    def fresh(self) -> None:
+        """As it is without orders."""
+        self.key = ""
+        self.gaps = False
+        self.reply: dict[str, Any] | None = None
+
     async def _forecast(self, request: Request) -> Response:
+        if self.reply is not None:
+            return JSONResponse(self.reply)
         days = int(request.query_params.get("forecast_days", "7"))
         if not 0 <= days <= 16:
             return _bad(f"Forecast days is invalid. Allowed range 0 to 16. Given {days}.")
