@@ -1,21 +1,23 @@
 """How much one caller may have a day: calls of a domain or a tool, and credits that calls cost."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mcp.types as mt
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 
 from config import LimitsSettings
-from counters import Counters
 from errors import TooMuch
 from middleware.caller import caller
+
+if TYPE_CHECKING:
+    from counters import Counters
 
 
 class Quotas(Middleware):
     """Takes each call from its caller's quotas; a resource counts as a call of its domain."""
 
-    def __init__(self, settings: LimitsSettings, counters: Counters) -> None:
+    def __init__(self, settings: LimitsSettings, counters: "Counters") -> None:
         self._settings, self._counters = settings, counters
 
     async def on_call_tool(
@@ -29,6 +31,20 @@ class Quotas(Middleware):
     ) -> Any:
         await self._count(str(context.message.uri).removeprefix("almanac://").split("/", 1)[0])
         return await call_next(context)
+
+    async def left(self) -> dict[str, str]:
+        """What the caller has left of each quota and of the credits, in words."""
+        who = caller().key
+        left: dict[str, str] = {}
+        for counted, rate in self._settings.quotas.items():
+            left[counted] = _of(await self._counters.left(rate, "quota", counted, who), rate)
+        if (self._settings.quotas or self._settings.budget) and self._counters.note:
+            left["note"] = f"What is used {self._counters.note}."
+        if self._settings.budget:
+            left["credits"] = _of(
+                await self._counters.left(self._settings.budget, "credits", who), self._settings.budget
+            )
+        return left
 
     async def _count(self, name: str) -> None:
         who = caller().key
@@ -45,6 +61,10 @@ class Quotas(Middleware):
                     f"{name} costs {cost} of the credits you have, {self._settings.budget}, and too few are "
                     f"left; {_when(wait_s)}."
                 )
+
+
+def _of(left: int | None, rate: str) -> str:
+    return f"not known now, of {rate}" if left is None else f"{left} of {rate}"
 
 
 def cost_of(name: str, costs: Mapping[str, int]) -> int:

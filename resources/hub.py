@@ -1,27 +1,20 @@
 """Resources of the whole application: its status, and its settings without their secrets."""
 
 import json
-from collections.abc import Callable, Mapping
 
 from fastmcp import FastMCP
 
 from config import Settings, shown, variables
-from tools.hub import HasHealth, status_of
+from tools.hub import Now
 
 
-def register(
-    server: FastMCP,
-    version: str,
-    backends: Mapping[str, HasHealth],
-    settings: Settings,
-    details: Callable[[], bool],
-) -> None:
+def register(server: FastMCP, now: Now, settings: Settings) -> None:
     @server.resource(
         "almanac://status", title="Status", mime_type="application/json", tags={"hub", "read", "local"}
     )
     async def status() -> str:
-        """Whether each domain is ready, or why not, with its providers and their state."""
-        return (await status_of(version, backends, details())).model_dump_json()
+        """Whether each domain is ready, or why not, with its providers; and what your quotas leave you."""
+        return (await now()).model_dump_json()
 
     @server.resource(
         "almanac://settings",

@@ -1,7 +1,7 @@
 """Tools that span the domains, registered on the root."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Protocol
 
@@ -41,30 +41,36 @@ class Status(Result):
 
     version: str
     domains: dict[str, Health]
+    limits: dict[str, str] = Field(default_factory=dict)
 
 
-async def status_of(version: str, backends: Mapping[str, HasHealth], details: bool) -> Status:
+Now = Callable[[], Awaitable[Status]]
+Left = Callable[[], Awaitable[dict[str, str]]]
+
+
+async def status_of(
+    version: str, backends: Mapping[str, HasHealth], details: Callable[[], bool], left: Left
+) -> Status:
     """How each domain is, from what is known now; no provider is asked.
 
     Args:
         version: Of this server.
         backends: By domain.
-        details: Whether to name the providers, and what to do about one that is not well.
+        details: Whether the caller is told the providers, and what to do about one that is not well.
+        left: Gives what the caller has left of its quotas, in words.
     """
     domains = {name: await backend.health() for name, backend in backends.items()}
-    if not details:
+    if not details():
         kept = {"providers": (), "mend": ""}
         domains = {name: health.model_copy(update=kept) for name, health in domains.items()}
-    return Status(version=version, domains=domains)
+    return Status(version=version, domains=domains, limits=await left())
 
 
-def register(
-    server: FastMCP, version: str, backends: Mapping[str, HasHealth], details: Callable[[], bool]
-) -> None:
+def register(server: FastMCP, now: Now, backends: Mapping[str, HasHealth]) -> None:
     @server.tool(title="Status", tags={"hub", "read", "local"}, annotations=READS_HERE)
     async def status() -> Status:
-        """Whether each domain is ready, or why not, with its providers and their state."""
-        return await status_of(version, backends, details())
+        """Whether each domain is ready, or why not, with its providers; and what your quotas leave you."""
+        return await now()
 
     databases, sandbox = backends.get("sql"), backends.get("files")
     if isinstance(databases, Databases) and isinstance(sandbox, Sandbox) and sandbox.writes:

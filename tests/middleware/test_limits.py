@@ -1,0 +1,106 @@
+"""Rates, quotas, credits and calls at once, as a caller meets them, in both eras."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastmcp import Client
+from mcp import MCPError
+
+from tests.conftest import Connect
+from tests.wire.conftest import Http
+
+SQL = {"sql": "SELECT 1"}
+
+
+async def said(client: Client[Any], tool: str, arguments: dict[str, Any] | None = None) -> str:
+    """What a call was refused with; nothing if it was not."""
+    result = await client.call_tool(tool, arguments or {}, raise_on_error=False)
+    return result.content[0].text if result.is_error else ""
+
+
+async def test_a_rate_holds_for_each_tool_and_a_refusal_says_when_to_come_back(
+    client: Connect, tmp_path: Path
+) -> None:
+    async with client(state_dir=tmp_path, limits={"rate": "3/minute"}) as c:
+        answers = [await said(c, "sql_query", SQL) for _ in range(5)]
+        assert answers[:3] == ["", "", ""]
+        for refusal in answers[3:]:
+            assert refusal.startswith("sql_query is limited to 3/minute; try again in ")
+        assert await said(c, "sql_list_tables") == ""
+
+
+async def test_listings_take_nothing(client: Connect, tmp_path: Path) -> None:
+    async with client(state_dir=tmp_path, limits={"rate": "1/hour", "quotas": {"sql": "1/day"}}) as c:
+        for _ in range(5):
+            await c.list_tools()
+            await c.list_resources()
+            await c.list_prompts()
+        assert await said(c, "sql_query", SQL) == ""
+
+
+async def test_a_quota_of_a_domain_counts_its_tools_and_resources_and_one_of_a_tool_that_alone(
+    client: Connect, tmp_path: Path
+) -> None:
+    quotas = {"sql": "3/day", "sql_query": "1/day"}
+    async with client(state_dir=tmp_path, limits={"quotas": quotas}) as c:
+        assert await said(c, "sql_query", SQL) == ""
+        assert (await said(c, "sql_query", SQL)).startswith(
+            "Your quota for sql_query, 1/day, is used up; try"
+        )
+        assert await said(c, "sql_list_tables") == ""
+        status = (await c.call_tool("status", {})).structured_content
+        assert status["limits"] == {"sql": "1 of 3/day", "sql_query": "0 of 1/day"}
+        await c.read_resource("almanac://sql/world/tables")
+        with pytest.raises(MCPError, match="quota for sql, 3/day, is used up; try again in"):
+            await c.read_resource("almanac://sql/world/tables")
+        assert "quota for sql, 3/day" in await said(c, "sql_list_tables")
+        assert await said(c, "files_list") == ""
+
+
+async def test_a_refused_call_takes_nothing_from_another_quota(client: Connect, tmp_path: Path) -> None:
+    quotas = {"sql": "10/day", "sql_query": "1/day"}
+    async with client(state_dir=tmp_path, limits={"quotas": quotas}) as c:
+        for _ in range(4):
+            await said(c, "sql_query", SQL)
+        assert (await c.call_tool("status", {})).structured_content["limits"]["sql"] == "9 of 10/day"
+
+
+async def test_each_call_costs_its_credits(client: Connect, tmp_path: Path) -> None:
+    limits = {"budget": "10/day", "costs": {"sql": 4, "sql_list_tables": 1, "status": 0}}
+    async with client(state_dir=tmp_path, limits=limits) as c:
+        assert await said(c, "sql_query", SQL) == ""
+        assert await said(c, "sql_query", SQL) == ""
+        refusal = await said(c, "sql_query", SQL)
+        assert refusal.startswith("sql_query costs 4 of the credits you have, 10/day, and too few are left;")
+        assert await said(c, "sql_list_tables") == ""
+        assert (await c.call_tool("status", {})).structured_content["limits"] == {"credits": "1 of 10/day"}
+
+
+async def test_only_so_many_calls_of_one_caller_run_at_once(client: Connect, tmp_path: Path) -> None:
+    slow = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
+    async with client(state_dir=tmp_path, limits={"at_once": 2}, sql={"timeout": 1}) as c:
+        running = [asyncio.create_task(said(c, "sql_query", {"sql": slow})) for _ in range(2)]
+        await asyncio.sleep(0.3)
+        assert "2 of your calls are running" in await said(c, "sql_query", SQL)
+        await asyncio.gather(*running)
+        assert await said(c, "sql_query", SQL) == ""
+
+
+async def test_a_restart_forgives_no_quota(client: Connect, tmp_path: Path) -> None:
+    for expected in (True, False):
+        async with client(state_dir=tmp_path, limits={"quotas": {"sql": "1/day"}}) as c:
+            assert (await said(c, "sql_query", SQL) == "") == expected
+
+
+async def test_a_call_over_http_counts_once_in_either_era(tmp_path: Path, era: str) -> None:
+    env = {
+        "ALMANAC_STATE_DIR": str(tmp_path),
+        "ALMANAC_LIMITS_QUOTAS": "sql=3/day",
+        "ALMANAC_LIMITS_RATE": "3/hour",
+    }
+    with Http(env) as server:
+        async with Client(server.url, mode=era) as c:
+            refusals = [await said(c, "sql_query", SQL) for _ in range(5)]
+    assert [bool(refusal) for refusal in refusals] == [False] * 3 + [True] * 2
