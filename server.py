@@ -21,8 +21,9 @@ os.environ.setdefault("FASTMCP_TELEMETRY_MODE", "off")
 os.environ.setdefault("PY_KEY_VALUE_DISABLE_BEARTYPE", "1")
 
 import argparse
+import functools
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import anyio
@@ -60,6 +61,8 @@ from environment import ConfigurationError, load
 from middleware.audit import Audit
 from middleware.errors import Errors
 from middleware.fence import Fence
+from middleware.limits import Limits
+from middleware.quotas import Quotas
 from middleware.scopes import Scopes
 from redaction import secrets_of
 from state import State
@@ -111,13 +114,22 @@ def create_server(
     audit = Audit(settings.audit, settings.state_dir, secrets_of(settings))
     asked = asked or access(settings)
     scopes = Scopes(asked.granted) if asked else None
+    counters = _counters(settings)
+    quotas = Quotas(settings.limits, counters)
     root = FixedServer(
         "almanac",
         INSTRUCTIONS.format(domains=", ".join(SUB_SERVERS[domain].about for domain in settings.servers)),
         version=VERSION,
-        lifespan=_lifetime(state, audit),  # entered before the backends' and closed after them
+        lifespan=_lifetime(state, audit, counters),  # entered before the backends' and closed after them
         auth=asked.provider if asked else None,
-        middleware=[audit, Errors(), *([scopes] if scopes else []), *([Fence()] if settings.fence else [])],
+        middleware=[
+            audit,
+            Errors(),
+            *([scopes] if scopes else []),
+            Limits(settings.limits, counters),
+            quotas,
+            *([Fence()] if settings.fence else []),
+        ],
         mask_error_details=True,
         on_duplicate="error",
         dereference_schemas=False,  # input schemas hold no references; resolving costs 5 of 8 ms a list
@@ -141,8 +153,9 @@ def create_server(
             part.register(server, backend)
         root.mount(server, namespace=domain)
     details = scopes.of_an_admin if scopes else lambda: True
-    tools.hub.register(root, VERSION, backends, details)
-    resources.hub.register(root, VERSION, backends, settings, details)
+    now = functools.partial(tools.hub.status_of, VERSION, backends, details, quotas.left)
+    tools.hub.register(root, now, backends)
+    resources.hub.register(root, now, settings)
     if {"weather", "sql", "translate"} <= backends.keys():  # whose tools it names
         prompts.hub.register(root)
     tools.aside.watch(root)
@@ -153,6 +166,17 @@ def create_server(
     if settings.exclude_tags:
         root.disable(tags=set(settings.exclude_tags))
     return root
+
+
+def _counters(settings: Settings) -> Any:
+    """What counts calls, or nothing where none are limited: it takes 90 ms of a start to import."""
+    limits = settings.limits
+    if not (limits.rate or limits.quotas or limits.budget):
+        return nullcontext()
+    from counters import Counters
+
+    url = settings.state_url.get_secret_value() if settings.state_url else ""
+    return Counters(settings.state_dir, url, limits.on_failure)
 
 
 def _lifetime(*parts: Any) -> Any:
