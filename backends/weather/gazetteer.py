@@ -10,6 +10,7 @@ from pathlib import Path
 
 from backends.weather.names import normalise
 from backends.weather.regions import Area, Regions
+from backends.weather.sounds import romanised, sound, sound_alikes, unlikeness
 from backends.weather.spelling import distance, one_slip_away, slips_allowed, trigrams
 
 # How many times larger a city has to be to win by an alternate name over one that is called just that.
@@ -18,12 +19,17 @@ from backends.weather.spelling import distance, one_slip_away, slips_allowed, tr
 VARIANT = 4
 OTHER_WORD = 30
 WELL_KNOWN = 250_000  # people from which a near name is taken for the one meant, without asking a geocoder
+UNLIKE = 0.5  # of the letters may differ in two scripts' spellings: Arabic leaves vowels out
+UNLIKE_WEIGHT = 16  # a sixteenth of the letters weighs as much as a city ten times smaller
+FAME = 0.5  # the power of the number of names; 0 and 1 each find fewer of other lists' cities first
+NAMES = 9  # that a city has, in the middle
 SAME_NAME = 300  # more cities than share any name; San Antonio, the commonest, has 52
 REACH = 3  # degrees around a point in which the nearest city is looked for
 COMPARED = 80  # names measured against a misspelt one, those with the most trigrams in common
 CANDIDATES = 4000  # names read for that; they come largest city first
 
 Accepts = Callable[["City"], bool]
+Meant = tuple[int, str]  # a city's number, and that name of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,16 @@ class City:
     longitude: float
     timezone: str
     population: int
+    number: int = 0  # the database's, if it is from there
+    names: int = 1  # that it has in all scripts
+
+    @property
+    def weight(self) -> float:
+        """How likely it is meant: by its people, and by how many bothered to name it.
+
+        People alone put Orléans in Ontario before the one in France, and trust a slip in the count.
+        """
+        return float(max(self.population, 1) * self.names**FAME)
 
     def __str__(self) -> str:
         parts = (self.name, self.region if self.region != self.name else "", self.country)
@@ -51,7 +67,7 @@ class City:
 
 FIELDS = (
     "d.name, coalesce(d.region, ''), d.country, d.country_code, coalesce(d.region_code, ''), "
-    "d.latitude, d.longitude, d.timezone, d.population"
+    "d.latitude, d.longitude, d.timezone, d.population, d.id, d.names"
 )
 EXACT = (
     f"SELECT {FIELDS}, n.is_main FROM city_name n JOIN city_detail d ON d.id = n.city_id "  # noqa: S608 - constants
@@ -95,7 +111,7 @@ class Gazetteer:
         weighed: list[tuple[float, City]] = []
         for *fields, is_main in self._database.execute(EXACT, (norm, SAME_NAME)):
             if accepts(city := City(*fields)):
-                weighed.append((city.population / (1 if is_main else _handicap(norm, city)), city))
+                weighed.append((city.weight if is_main else _by_another_name(norm, city), city))
         weighed.sort(key=lambda pair: -pair[0])
         return [city for _, city in weighed]
 
@@ -105,47 +121,57 @@ class Gazetteer:
         rows = self._database.execute(PREFIX, (norm, norm + "\U0010ffff", int(main_only), most)).fetchall()
         return [city for city in self._cities(number for number, _ in rows) if accepts(city)]
 
-    def misspelt(self, name: str, accepts: Accepts) -> list[City]:
+    def misspelt(self, name: str, accepts: Accepts, letters: int = 4) -> list[City]:
         """Cities with a name a few slips away, the nearest and largest first."""
         norm = normalise(name)
-        slips = slips_allowed(norm)
+        slips = slips_allowed(norm, letters)
         if not slips:
             return []
         near = self._one_slip(norm)
-        found = self._ranked(near, accepts)
-        if slips == 1 or (found and found[0].population >= WELL_KNOWN):
+        found = self._ranked(norm, near, accepts)
+        if slips == 1 or (found and (letters < 4 or found[0].population >= WELL_KNOWN)):
             return found
-        for number, away in self._similar(norm, slips).items():
-            near[number] = min(away, near.get(number, away))
-        return self._ranked(near, accepts)
+        return self._ranked(norm, near | self._similar(norm, slips), accepts)
 
-    def _ranked(self, slips: dict[int, int], accepts: Accepts) -> list[City]:
-        cities = zip(slips.values(), self._cities(slips), strict=True)
-        # A slip weighs as much as a city a thousand times smaller.
-        ranked = sorted(cities, key=lambda pair: pair[0] * 3 - math.log10(max(pair[1].population, 1)))
-        return [city for _, city in ranked if accepts(city)]
+    def sounding(self, name: str, accepts: Accepts) -> list[tuple[City, float]]:
+        """Larger cities whose name sounds like one in another script, the likeliest first, and how near."""
+        latin = normalise(romanised(name))
+        heard = sound(latin)
+        if len(heard) < 2:  # one consonant is in too many names
+            return []
+        near = sound_alikes(heard)
+        marks = ",".join("?" * len(near))
+        rows = self._database.execute(f"SELECT city_id FROM city_sound WHERE sound IN ({marks})", near)  # noqa: S608
+        cities = (city for city in self._cities({n for (n,) in rows}) if accepts(city))
+        found = [(city, unlikeness(latin, normalise(city.name))) for city in cities]
+        found = [pair for pair in found if pair[1] <= UNLIKE]
+        return sorted(found, key=lambda pair: UNLIKE_WEIGHT * pair[1] - math.log10(pair[0].weight))
 
-    def _one_slip(self, norm: str) -> dict[int, int]:
+    def _ranked(self, norm: str, near: Iterable[Meant], accepts: Accepts) -> list[City]:
+        cities = {city.number: city for city in self._cities({number for number, _ in near})}
+        best: dict[int, float] = {}
+        for number, other in near:
+            worth = _worth(norm, other, cities[number])
+            best[number] = max(worth, best.get(number, worth))
+        ranked = sorted(best, key=lambda number: (-best[number], number))
+        return [cities[number] for number in ranked if accepts(cities[number])]
+
+    def _one_slip(self, norm: str) -> set[Meant]:
         spellings = list(one_slip_away(norm))
         marks = ",".join("?" * len(spellings))
         rows = self._database.execute(
             f"SELECT city_id, norm FROM city_name WHERE norm IN ({marks})",  # noqa: S608 - question marks
             spellings,
         )
-        return {number: max(1, distance(norm, other, 2)) for number, other in rows}
+        return set(rows)
 
-    def _similar(self, norm: str, slips: int) -> dict[int, int]:
+    def _similar(self, norm: str, slips: int) -> set[Meant]:
         wanted = trigrams(norm)
         query = " OR ".join(f'"{part}"' for part in sorted(wanted))  # no quote survives normalise()
         rows = self._database.execute(SIMILAR, (query, CANDIDATES)).fetchall()
         rows = [row for row in rows if abs(len(row[0]) - len(norm)) <= slips]
         rows.sort(key=lambda row: -len(wanted & trigrams(row[0])))
-        found: dict[int, int] = {}
-        for other, number in rows[:COMPARED]:
-            away = distance(norm, other, slips)
-            if away <= slips:
-                found[number] = min(away, found.get(number, away))
-        return found
+        return {(number, other) for other, number in rows[:COMPARED] if distance(norm, other, slips) <= slips}
 
     def nearest(self, latitude: float, longitude: float) -> tuple[City, float] | None:
         """The nearest city within some 300 km, with its distance in km."""
@@ -188,18 +214,26 @@ class Gazetteer:
         wanted: Sequence[int] = list(numbers)
         marks = ",".join("?" * len(wanted))
         rows = self._database.execute(
-            f"SELECT d.id, {FIELDS} FROM city_detail d WHERE d.id IN ({marks})",  # noqa: S608 - question marks
+            f"SELECT {FIELDS} FROM city_detail d WHERE d.id IN ({marks})",  # noqa: S608 - question marks
             wanted,
         )
-        by_number = {number: City(*fields) for number, *fields in rows}
+        by_number = {city.number: city for city in (City(*fields) for fields in rows)}
         return [by_number[number] for number in wanted]
 
 
-def _handicap(norm: str, city: City) -> int:
-    """What an alternate name costs a city."""
+def _worth(norm: str, other: str, city: City) -> float:
+    """How likely a city is meant by a name that is near one of its names."""
+    away = max(1, distance(norm, other, 9))
+    # A slip weighs as much as a city a thousand times smaller.
+    people = city.weight if other == normalise(city.name) else _by_another_name(other, city)
+    return math.log10(people) - 3 * away
+
+
+def _by_another_name(norm: str, city: City) -> float:
+    """How likely a city is meant by a name that is not its main one."""
     own = normalise(city.name)
     akin = f" {norm} " in f" {own} " or (len(norm) > 5 and distance(norm, own, 1) <= 1)
-    return VARIANT if akin else OTHER_WORD
+    return float(max(city.population, 1) * NAMES**FAME / (VARIANT if akin else OTHER_WORD))
 
 
 def kilometres(latitude: float, longitude: float, other_latitude: float, other_longitude: float) -> float:

@@ -14,7 +14,7 @@ from typing import Self, TypeVar
 
 from backends.weather.gazetteer import WELL_KNOWN, City, Gazetteer
 from backends.weather.names import normalise
-from backends.weather.regions import Area, squeezed
+from backends.weather.regions import Area, akin, squeezed
 from errors import Unknown, did_you_mean, quote
 
 T = TypeVar("T")
@@ -24,6 +24,8 @@ COMMAS = re.compile("[,，、،;]")
 NUMBER = r"([+-]?[0-9]{1,3}(?:\.[0-9]{1,20})?)\s*°?\s*"
 POINT = re.compile(rf"\s*{NUMBER}([NS]?)\s*[,; ]\s*{NUMBER}([EW]?)\s*", re.IGNORECASE)
 UNMISTAKABLE = 7  # letters from which a near name is a slip; a shorter one may be a village: Marfa, Pisac
+ALIKE = 0.15  # of the letters may differ for a name in another script to be taken for it without asking
+HEARD = 0.3  # of the letters may differ for a name that nothing else finds there
 NEAR_KM = 50  # within this a point is called by its nearest city
 
 
@@ -150,7 +152,7 @@ class Places:
 
 
 def _find(gazetteer: Gazetteer, question: Question) -> Found:
-    areas = tuple(_areas(gazetteer, qualifier) for qualifier in question.qualifiers)
+    areas = tuple(_areas(gazetteer, qualifier, question.name) for qualifier in question.qualifiers)
 
     def inside(city: City) -> bool:
         return all(city.within(area) for area in areas)
@@ -165,11 +167,18 @@ def _find(gazetteer: Gazetteer, question: Question) -> Found:
     if elsewhere:  # the name is right and the place is not there, which no other spelling mends
         return Found(sure=False, areas=areas, elsewhere=tuple(elsewhere))
     norm = normalise(question.name)
+    if not norm.isascii() and (heard := gazetteer.sounding(question.name, inside)):
+        sure = heard[0][0].population >= WELL_KNOWN and heard[0][1] <= ALIKE
+        return Found(tuple(city for city, _ in heard), exact=False, sure=sure, likely=not sure, areas=areas)
     # Two letters begin too many names, two ideographs are a name.
     near = gazetteer.beginning(norm, inside) if len(norm) > 2 or not norm.isascii() else []
     if not near or near[0].population < WELL_KNOWN:
-        near += [city for city in gazetteer.misspelt(norm, inside) if city not in near]
-        near.sort(key=lambda city: city.population < WELL_KNOWN)
+        misspelt = gazetteer.misspelt(norm, inside, 3 if areas else 4)
+        known = bool(misspelt) and misspelt[0].population >= WELL_KNOWN
+        near = list(dict.fromkeys(misspelt + near if known else near + misspelt))
+        if areas and not near:
+            near = [city for city, unlike in gazetteer.sounding(norm, inside) if unlike <= HEARD]
+            return Found(tuple(near), exact=False, sure=False, likely=bool(near), areas=areas)
     likely = bool(near) and near[0].population >= WELL_KNOWN
     sure = likely and len(norm) >= UNMISTAKABLE
     return Found(tuple(near), exact=False, sure=sure, likely=likely and not sure, areas=areas)
@@ -179,14 +188,18 @@ def _anywhere(_: City) -> bool:
     return True
 
 
-def _areas(gazetteer: Gazetteer, qualifier: str) -> frozenset[Area]:
-    if not (areas := gazetteer.regions.areas(qualifier)):
-        near = did_you_mean(qualifier, gazetteer.regions.names)
-        raise Unknown(
-            f"{quote(qualifier)} is no country or region I know, so the place is not guessed.{near} "
-            "weather_find_place with the name alone lists where it is."
-        )
-    return areas
+def _areas(gazetteer: Gazetteer, qualifier: str, name: str) -> frozenset[Area]:
+    """What a qualifier may mean: a country or region, or another form of a region's name."""
+    if areas := gazetteer.regions.areas(qualifier):
+        return areas
+    there = gazetteer.exact(name, lambda city: akin(qualifier, city.region))
+    if areas := frozenset((city.country_code, city.region_code) for city in there):
+        return areas
+    near = did_you_mean(qualifier, gazetteer.regions.names)
+    raise Unknown(
+        f"{quote(qualifier)} is no country or region I know, so the place is not guessed.{near} "
+        "weather_find_place with the name alone lists where it is."
+    )
 
 
 def _also_an_area(gazetteer: Gazetteer, name: str, cities: Sequence[City]) -> str:
@@ -201,6 +214,8 @@ def _also_an_area(gazetteer: Gazetteer, name: str, cities: Sequence[City]) -> st
     example = quote(str(largest))
     is_country = (largest.country_code, "") in areas
     named_so = next((city for city in cities if squeezed(city.name) == squeezed(name)), None)
+    if not is_country and cities and cities[0].population >= WELL_KNOWN:
+        return ""
     if is_country or not named_so:
         # "Armenia" is hardly ever the city in Colombia: a wrong answer is worse than a question.
         other = f" There is also {quote(str(named_so))}." if named_so else ""

@@ -4,12 +4,13 @@ import sqlite3
 from collections import defaultdict
 
 from backends.weather.names import normalise
+from backends.weather.spelling import distance
 
 COUNTRY_ALIASES = {
     "AE": ("UAE", "Emirates"),
     "BA": ("Bosnia",),
     "BR": ("Brasil",),
-    "CD": ("DRC", "DR Congo", "Congo Kinshasa", "Congo"),
+    "CD": ("DRC", "DR Congo", "Congo Kinshasa", "Congo", "Congo DR", "Congo Democratic Republic"),
     "CG": ("Congo Brazzaville", "Congo"),
     "CH": ("Schweiz", "Suisse", "Svizzera"),
     "CI": ("Côte d'Ivoire",),
@@ -23,8 +24,8 @@ COUNTRY_ALIASES = {
     "GB": ("UK", "Great Britain", "Britain"),
     "IT": ("Italia",),
     "JP": ("Nippon", "日本"),
-    "KP": ("DPRK", "Korea"),
-    "KR": ("Korea", "Republic of Korea"),
+    "KP": ("DPRK", "Korea", "Korea North"),
+    "KR": ("Korea", "Republic of Korea", "Korea South"),
     "LA": ("Lao",),
     "MK": ("Macedonia",),
     "MM": ("Burma",),
@@ -59,8 +60,11 @@ REGION_ALIASES: dict[str, dict[str, tuple[str, ...]]] = {
 KINDS = {
     "state", "city", "of", "the", "province", "region", "department", "departamento", "prefecture", "oblast",
     "krai", "governorate", "district", "municipality", "county", "canton", "autonomous", "republic",
+    "kraj", "kray", "provincia", "provincie", "comunidad", "de", "changwat", "area",
     "voivodeship", "division", "territory", "capital", "federal",
 }  # fmt: skip
+
+AKIN = 5  # letters of a region's name that its other form has to begin with
 
 Area = tuple[str, str]  # a country's code, and a region's in it or "" for the whole country
 
@@ -79,11 +83,16 @@ class Regions:
                 self._add(spelling, (code, ""))
         for country, code, name in database.execute("SELECT country_code, code, name FROM region"):
             self._add(name, (country, code))
-            self._add(" ".join(w for w in normalise(name).split() if w not in KINDS), (country, code))
+            self._add(_without_kind(name), (country, code))
             if code.isalpha():  # the numbers are GeoNames' own, and "08" says nothing to anyone
                 self._add(code, (country, code))
             for alias in REGION_ALIASES.get(country, {}).get(code, ()):
                 self._add(alias, (country, code))
+
+        for norm, country, code in database.execute(
+            "SELECT norm, country_code, region_code FROM region_name"
+        ):
+            self._add(norm, (country, code))
 
     def _add(self, spelling: str, area: Area) -> None:
         if key := squeezed(spelling):
@@ -91,7 +100,24 @@ class Regions:
 
     def areas(self, qualifier: str) -> frozenset[Area]:
         """Every area a qualifier may mean, such as California and Canada for "CA"; empty if it is unknown."""
-        return frozenset(self._areas.get(squeezed(qualifier), ()))
+        for spelling in (qualifier, _without_kind(qualifier)):
+            if known := self._areas.get(squeezed(spelling)):
+                return frozenset(known)
+        return frozenset()
+
+
+def _without_kind(name: str) -> str:
+    return " ".join(word for word in normalise(name).split() if word not in KINDS)
+
+
+def akin(qualifier: str, region: str) -> bool:
+    """Whether it is another form of the region's name: "Tyumenskaya", "Chuvashia", "Jaroslavl"."""
+    one, other = squeezed(_without_kind(qualifier)), squeezed(_without_kind(region))
+    if min(len(one), len(other)) < AKIN:
+        return False
+    return (
+        one.startswith(other) or other.startswith(one) or (len(one) > AKIN and distance(one, other, 1) <= 1)
+    )
 
 
 def squeezed(text: str) -> str:

@@ -6,9 +6,13 @@ from collections.abc import Iterator
 ALPHABET = "abcdefghijklmnopqrstuvwxyz "
 
 
-def slips_allowed(word: str) -> int:
-    """How many slips a name of this length may hold and still be taken for another."""
-    return len(word) // 4
+SHORT = 12  # letters, up to which two swaps are tried; a longer name keeps trigrams
+MOST_SLIPS = 3  # in any name; nobody makes more who means it
+
+
+def slips_allowed(word: str, letters: int = 4) -> int:
+    """How many slips a name of this length may hold and be taken for another: one in so many letters."""
+    return min(len(word) // letters, MOST_SLIPS)
 
 
 def distance(one: str, other: str, most: int) -> int:
@@ -38,7 +42,7 @@ def trigrams(word: str) -> set[str]:
 def one_slip_away(word: str) -> set[str]:
     """Every spelling one slip away, and those with two swaps, which leave a short name no trigram."""
     swapped = set(_swapped(word))
-    near = swapped.union(*(_swapped(once) for once in swapped))
+    near = swapped.union(*(_swapped(once) for once in swapped)) if len(word) <= SHORT else swapped
     for n in range(len(word) + 1):
         head, tail = word[:n], word[n:]
         near.add(head + tail[1:])

@@ -46,6 +46,15 @@ CREATE TABLE region (
   PRIMARY KEY (country_code, code)
 ) STRICT, WITHOUT ROWID;
 
+-- Other names of regions, local and official, and their ISO 3166-2 codes, spelt as city_name's are.
+CREATE TABLE region_name (
+  norm TEXT NOT NULL,
+  country_code TEXT NOT NULL,
+  region_code TEXT NOT NULL,
+  PRIMARY KEY (norm, country_code, region_code),
+  FOREIGN KEY (country_code, region_code) REFERENCES region (country_code, code)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE country_language (
   country_code TEXT NOT NULL REFERENCES country (code),
   language_code TEXT NOT NULL REFERENCES language (code),
@@ -69,6 +78,7 @@ CREATE TABLE city (
   longitude REAL NOT NULL CHECK (longitude BETWEEN -180 AND 180),
   population INTEGER NOT NULL,
   timezone TEXT NOT NULL, -- an IANA name
+  names INTEGER NOT NULL, -- how many it has in all scripts: how widely it is known
   FOREIGN KEY (country_code, region_code) REFERENCES region (country_code, code)
 ) STRICT;
 
@@ -78,6 +88,13 @@ CREATE TABLE city_name (
   city_id INTEGER NOT NULL REFERENCES city (id),
   is_main INTEGER NOT NULL CHECK (is_main IN (0, 1)),
   PRIMARY KEY (norm, city_id)
+) STRICT, WITHOUT ROWID;
+
+-- What the names of the larger cities sound like, as sound() in backends/weather/sounds.py says.
+CREATE TABLE city_sound (
+  sound TEXT NOT NULL,
+  city_id INTEGER NOT NULL REFERENCES city (id),
+  PRIMARY KEY (sound, city_id)
 ) STRICT, WITHOUT ROWID;
 
 -- For misspelt names: MATCH '"abc" OR "bcd"'. Rows are in the order of population, largest first.
@@ -91,7 +108,7 @@ CREATE INDEX country_by_language ON country_language (language_code);
 
 CREATE VIEW city_detail AS
 SELECT c.id, c.name, r.name AS region, k.name AS country, c.country_code, c.region_code,
-  c.latitude, c.longitude, c.population, c.timezone, k.capital_city_id IS c.id AS is_capital
+  c.latitude, c.longitude, c.population, c.timezone, k.capital_city_id IS c.id AS is_capital, c.names
 FROM city c
 JOIN country k ON k.code = c.country_code
 LEFT JOIN region r ON r.country_code = c.country_code AND r.code = c.region_code;

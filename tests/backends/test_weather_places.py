@@ -213,7 +213,7 @@ async def test_a_city_that_shares_its_name_with_a_region_is_a_city_and_the_regio
 @pytest.mark.parametrize(
     ("typed", "example", "other"),
     [
-        ("Lebanon", "Beirut, Beyrouth, Lebanon", "Lebanon, Tennessee, United States"),
+        ("Lebanon", "Beirut, Beyrouth, Lebanon", "Lebanon, Pennsylvania, United States"),
         ("Armenia", "Yerevan, Armenia", "Armenia, Quindío Department, Colombia"),
         ("Colombia", "Bogotá, Bogota D.C., Colombia", "Colombia, Las Tunas Province, Cuba"),
     ],

@@ -108,7 +108,7 @@ def by_zone(listed: Towns, unpacked: Path) -> Iterator[Row]:
         if line.startswith("#"):
             continue
         _, point, zone, *_ = line.split("\t")
-        latitude, longitude = re.fullmatch(r"([+-]\d{4,6})([+-]\d{5,7})", point).groups()  # type: ignore[union-attr]
+        latitude, longitude = re.fullmatch(r"([+-]\d{4,6})([+-]\d{5,7})", point).groups()
         y, x = degrees(latitude, 2), degrees(longitude, 3)
         if near := nearest(named, zone.rpartition("/")[2], y, x, SAME_PLACE_KM):
             yield Row("", zone, y, x, near.place, near.population)
