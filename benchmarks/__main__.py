@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.rounds import Line
 
-WHAT = ("sql", "files", "apertium")
+WHAT = ("sql", "files", "translate", "apertium")
 
 
 def table(lines: list[Line]) -> str:
