@@ -144,7 +144,7 @@ def _encoded(text: str, content: Content, path: str) -> bytes:
         bad = text[error.start]
         name = f"'{bad}'" if bad.isprintable() else f"U+{ord(bad):04X}"
         raise Forbidden(
-            f"{quote(path)} is written in {content.encoding}, which has no {name}. Nothing was changed."
+            f"{quote(path)} is written in {content.encoding}, which has no {name}; nothing was changed."
         ) from error
 
 

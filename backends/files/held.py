@@ -7,7 +7,6 @@ what was meant goes back.
 
 import errno
 import os
-import re
 import secrets
 import stat
 from contextlib import suppress
@@ -18,19 +17,8 @@ from backends.files import renaming
 from backends.files.beneath import Opened
 from backends.files.paths import screen, written
 from backends.files.sandbox import Root
+from backends.files.unfinished import hidden_name
 from errors import Forbidden, TooMuch, Unavailable, Unknown, quote
-
-_OURS = re.compile(r"\.almanac-[0-9a-f]{16}\.part")
-
-
-def hidden_name() -> str:
-    """A new name that config.HIDDEN hides, so that no client meets one that a crash has left."""
-    return f".almanac-{secrets.token_hex(8)}.part"
-
-
-def is_ours(name: str) -> bool:
-    """Whether it is such a name."""
-    return bool(_OURS.fullmatch(name))
 
 
 def same(one: os.stat_result, other: os.stat_result) -> bool:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from backends.files.beneath import Opened
 from backends.files.foreseen import identity
-from backends.files.held import is_ours
 from backends.files.paths import Parts, written
 from backends.files.sandbox import Root
+from backends.files.unfinished import is_ours
 from backends.files.work import Work
 from errors import Forbidden, TooMuch, quote
 

@@ -13,9 +13,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from backends.files import renaming
-from backends.files.held import Place, changed, hidden_name, refuse, same
+from backends.files.held import Place, changed, refuse, same
 from backends.files.paths import written
 from backends.files.sandbox import Root
+from backends.files.unfinished import hidden_name
 from errors import Forbidden, TooMuch, quote
 
 Threaded = Callable[[Callable[[], None]], Awaitable[None]]

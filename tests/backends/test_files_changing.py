@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.files import Sandbox, changing, held, renaming, survey
+from backends.files import Sandbox, changing, held, renaming, survey, unfinished
 from backends.files.beneath import Mechanism
 from backends.files.editing import Replacement
 from config import FilesSettings
@@ -284,8 +284,8 @@ async def test_hidden_files_are_neither_written_nor_moved_into_sight_nor_deleted
 
 
 async def test_what_a_crash_has_left_goes_with_its_directory(sandbox: Make, root: Path) -> None:
-    (root / "empty" / held.hidden_name()).write_text("half")
-    (root / "docs" / held.hidden_name()).mkdir()
+    (root / "empty" / unfinished.hidden_name()).write_text("half")
+    (root / "docs" / unfinished.hidden_name()).mkdir()
     async with sandbox() as box:
         assert (
             await box.changes.foresee_delete("empty", False)
