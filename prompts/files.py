@@ -2,6 +2,8 @@
 
 from fastmcp import FastMCP
 
+from fencing import given
+
 
 def register(server: FastMCP, backend: object) -> None:
     @server.prompt(title="Summarise a file", tags={"files", "read", "local"})
@@ -12,7 +14,8 @@ def register(server: FastMCP, backend: object) -> None:
             path: A file or directory of the sandbox, like 'docs/notes.md'.
         """
         return (
-            f"Summarise {path!r}, which lies in the files sandbox.\n\n"
+            "Summarise the file or directory of the sandbox that is named below.\n\n"
+            f"{given({'path': path})}\n\n"
             "1. files_info: whether it is a directory, a text, data or a picture, and how large.\n"
             "2. A directory: files_list with depth 2, then read what looks most telling.\n"
             "   A text: files_read, page by page while next_line is given; files_search for what matters "

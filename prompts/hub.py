@@ -2,6 +2,8 @@
 
 from fastmcp import FastMCP
 
+from fencing import given
+
 
 def register(server: FastMCP) -> None:
     @server.prompt(title="Travel briefing", tags={"hub", "read", "network"})
@@ -13,7 +15,8 @@ def register(server: FastMCP) -> None:
             language: Language of the briefing: a code or an English name.
         """
         return (
-            f"Prepare a one-page travel briefing for {city!r}, written in the language {language!r}.\n\n"
+            "Prepare a one-page travel briefing for the city and in the language that are named below.\n\n"
+            f"{given({'city': city, 'language': language})}\n\n"
             "1. weather_find_place: confirm which place is meant; name the runners-up if it is ambiguous.\n"
             "2. sql_query on the database 'world': its country's capital, currency and languages.\n"
             "3. weather_forecast for five days, and weather_alerts: what to pack, what to beware of.\n"

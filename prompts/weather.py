@@ -2,6 +2,8 @@
 
 from fastmcp import FastMCP
 
+from fencing import given
+
 
 def register(server: FastMCP, backend: object) -> None:
     @server.prompt(title="Weather briefing", tags={"weather", "read", "network"})
@@ -12,7 +14,8 @@ def register(server: FastMCP, backend: object) -> None:
             place: Where: a name, with country or region if it is common, or coordinates.
         """
         return (
-            f"Brief me on the weather of {place!r}.\n\n"
+            "Brief me on the weather of the place that is named below.\n\n"
+            f"{given({'place': place})}\n\n"
             "1. weather_current: the weather now. Say which place was matched, and the runners-up if any.\n"
             "2. weather_forecast for three days: what changes, and when.\n"
             "3. weather_alerts: what is in force. Keep apart that none are issued and that no source covers "
