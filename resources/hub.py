@@ -13,7 +13,7 @@ def register(server: FastMCP, now: Now, settings: Settings) -> None:
         "almanac://status", title="Status", mime_type="application/json", tags={"hub", "read", "local"}
     )
     async def status() -> str:
-        """Whether each domain is ready, or why not, with its providers; and what your quotas leave you."""
+        """Whether each domain is ready, or why not, and what is left of your quotas."""
         return (await now()).model_dump_json()
 
     @server.resource(

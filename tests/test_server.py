@@ -23,6 +23,7 @@ class Exploding:
     """A backend in which everything fails in a way nobody foresaw."""
 
     max_rows = 100
+    writes = False
 
     async def __aenter__(self) -> Self:
         return self

@@ -41,7 +41,9 @@ class Status(Result):
 
     version: str
     domains: dict[str, Health]
-    limits: dict[str, str] = Field(default_factory=dict)
+    limits: dict[str, str] = Field(
+        default_factory=dict, json_schema_extra=lambda schema: schema.pop("additionalProperties", None)
+    )
 
 
 Now = Callable[[], Awaitable[Status]]
@@ -69,7 +71,7 @@ async def status_of(
 def register(server: FastMCP, now: Now, backends: Mapping[str, HasHealth]) -> None:
     @server.tool(title="Status", tags={"hub", "read", "local"}, annotations=READS_HERE)
     async def status() -> Status:
-        """Whether each domain is ready, or why not, with its providers; and what your quotas leave you."""
+        """Whether each domain is ready, or why not, and what is left of your quotas."""
         return await now()
 
     databases, sandbox = backends.get("sql"), backends.get("files")
