@@ -15,7 +15,7 @@ from typing import NamedTuple
 from backends.translate.engine import Pair, Rendering
 from backends.translate.languages import canonical, kin, other_variant
 from backends.translate.live import LivePair, Stable
-from backends.translate.pieces import translate_in_pieces
+from backends.translate.pieces import render_in_pieces
 from backends.translate.protection import MASK
 
 PIECE_BYTES = 2_000  # one turn on the pipe stays under 0.1 s, so that short texts get theirs
@@ -121,10 +121,10 @@ class Apertium:
             unknown += sum(times for word, times in missed.items() if not MASK.search(word))
             return question
 
-        translated = await translate_in_pieces(text, PIECE_BYTES, ask)
+        rendering = await render_in_pieces(text, PIECE_BYTES, ask, "")
         way = f", by way of {route.via}" if route.via else ""
         words = f"; {unknown} word{'s' if unknown != 1 else ''} unknown" if unknown else ""
-        return Rendering(translated, f"rule-based, rough{way}{words}")
+        return rendering._replace(quality=f"rule-based, rough{way}{words}")
 
     async def aclose(self) -> None:
         self._stable.aclose()

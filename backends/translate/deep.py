@@ -23,7 +23,7 @@ import anyio.to_thread
 from backends.translate.doubts import Doubts
 from backends.translate.engine import Pair, Rendering, Trouble
 from backends.translate.languages import Table, other_variant
-from backends.translate.pieces import translate_in_pieces
+from backends.translate.pieces import render_in_pieces
 from backends.translate.web import UNREADABLE, Web, check_status
 
 AT_ONCE = 4  # questions to one service; its own advice is five a second
@@ -222,7 +222,7 @@ class DeepTranslator:
             # Not abandoned on cancellation: the request it waits for is cancelled instead.
             return await anyio.to_thread.run_sync(self._ask, question, pair, limiter=self._threads)
 
-        return Rendering(await translate_in_pieces(text, self._kind.limit_bytes, ask), self._kind.quality)
+        return await render_in_pieces(text, self._kind.limit_bytes, ask, self._kind.quality)
 
     async def aclose(self) -> None:
         await self._web.aclose()

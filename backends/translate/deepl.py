@@ -18,11 +18,11 @@ from backends.translate.codes import DEEPL_SOURCES, DEEPL_TARGETS
 from backends.translate.doubts import Doubts
 from backends.translate.engine import Pair, Rendering, Trouble
 from backends.translate.languages import Table, other_variant
-from backends.translate.pieces import translate_in_pieces
+from backends.translate.pieces import render_in_pieces
 from backends.translate.web import LONGEST_REST_S, UNREADABLE, Answer, Web, check_status
 
 AT_ONCE = 5  # DeepL says no number and asks to be spared bursts
-LIMIT_BYTES = 30_000  # it takes 128 KiB, but a piece that fails is asked for again as a whole
+LIMIT_BYTES = 10_000  # it takes 128 KiB, but a piece has to be done within its deadline
 FREE_URL, PRO_URL = "https://api-free.deepl.com", "https://api.deepl.com"
 
 
@@ -102,7 +102,7 @@ class DeepL:
             # Not abandoned on cancellation: the request it waits for is cancelled instead.
             return await anyio.to_thread.run_sync(self._translate, question, pair, limiter=self._threads)
 
-        return Rendering(await translate_in_pieces(text, LIMIT_BYTES, ask), "machine translation")
+        return await render_in_pieces(text, LIMIT_BYTES, ask, "machine translation")
 
     async def aclose(self) -> None:
         await self._web.aclose()

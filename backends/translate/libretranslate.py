@@ -10,11 +10,11 @@ from backends.translate.codes import LIBRETRANSLATE, LIBRETRANSLATE_MEANS
 from backends.translate.doubts import Doubts
 from backends.translate.engine import Pair, Rendering, Trouble
 from backends.translate.languages import Table, other_variant
-from backends.translate.pieces import translate_in_pieces
+from backends.translate.pieces import render_in_pieces
 from backends.translate.web import LONGEST_REST_S, UNREADABLE, Web, check_status, decoded_json
 
 AT_ONCE = 4  # its models use all cores for one text
-LIMIT_BYTES = 1_800  # public servers take 2,000 characters; a longer piece takes its models seconds
+LIMIT_BYTES = 1_000  # public servers take 2,000 characters; its models take seconds for so many
 ASK_LANGUAGES_S = 2.0
 LANGUAGES_HOLD_S = 3600.0
 ASK_AGAIN_S = 60.0
@@ -104,9 +104,7 @@ class LibreTranslate:
             async with self._turns:
                 return self._doubts.check(question, await self._ask(question, pair), pair)
 
-        return Rendering(
-            await translate_in_pieces(text, LIMIT_BYTES, ask), "machine translation, free models"
-        )
+        return await render_in_pieces(text, LIMIT_BYTES, ask, "machine translation, free models")
 
     async def aclose(self) -> None:
         await self._web.aclose()

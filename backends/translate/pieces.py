@@ -9,18 +9,29 @@ import re
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from backends.translate.engine import Trouble
+import anyio.to_thread
+
+from backends.translate.engine import Rendering, Trouble
 from backends.translate.placeholders import branches, messages
 from backends.translate.protection import MASK, Line, has_letters, protect
 
-__all__ = ["cut", "has_letters", "has_words", "in_bytes", "translate_in_pieces", "whole_characters"]
+__all__ = [
+    "cut",
+    "has_letters",
+    "has_words",
+    "in_bytes",
+    "render_in_pieces",
+    "translate_in_pieces",
+    "whole_characters",
+]
 
 Ask = Callable[[str], Awaitable[str]]
 Size = Callable[[str], int]
 
+LARGE = 20_000  # characters that take 20 ms to take apart: more are left to a thread
 DEEPEST = 3  # plurals in selects in plurals; one deeper is left as it is
 
 _SENTENCE_END = re.compile(r"[.!?…]['\"”’»)\]]*(?=\s)|[。！？]['\"”’」』）]*")
@@ -67,15 +78,29 @@ async def translate_in_pieces(text: str, limit: int, ask: Ask, size: Size = in_b
     return await _Asking(limit, ask, size).translate(text)
 
 
+async def render_in_pieces(text: str, limit: int, ask: Ask, quality: str, size: Size = in_bytes) -> Rendering:
+    """As `translate_in_pieces`, and the notice that is due where hidden parts did not come back."""
+    asking = _Asking(limit, ask, size)
+    whole = await asking.translate(text)
+    lines = len(asking.repaired)
+    notice = (
+        f"Placeholders came back spoilt in {lines} line{'s' * (lines != 1)}; they were put back, and the "
+        "words between them translated by themselves."
+    )
+    return Rendering(whole, quality, (notice,) * bool(lines))
+
+
 @dataclass
 class _Asking:
     limit: int
     ask: Ask
     size: Size
     depth: int = 0
+    repaired: list[Line] = field(default_factory=list)
 
     async def translate(self, text: str) -> str:
-        protected = protect(text)
+        large = len(text) > LARGE
+        protected = await anyio.to_thread.run_sync(protect, text) if large else protect(text)
         lines = protected.lines
         for line in lines:
             for hidden in line.hidden:
@@ -92,7 +117,7 @@ class _Asking:
         """A hidden part whose ICU messages have their texts translated, and nothing else."""
         if self.depth >= DEEPEST or "," not in text or "{" not in text:
             return text
-        inner = _Asking(self.limit, self.ask, self.size, self.depth + 1)
+        inner = _Asking(self.limit, self.ask, self.size, self.depth + 1, self.repaired)
         done, position = "", 0
         for start, end in messages(text):
             parts = branches(text[start:end])
@@ -109,6 +134,7 @@ class _Asking:
         answers = await self._lines(line.fragments, ["\n\n"] * len(line.fragments))
         if any(line.is_spoilt(answer) for answer in answers):
             raise Trouble("sent back another text's translation", rest=False)
+        self.repaired.append(line)
         return line.rebuilt(answers)
 
     async def _lines(self, lines: Sequence[str], between: Sequence[str]) -> list[str]:

@@ -47,6 +47,14 @@ ODD = [
     "~ a ~", "*zork* *zork", "^", "@", "a@", "[", "\\x",
     "<a href=\"x\">link</a>", "...", "x.[]y", "][", "a\u200bb zero", "¿Qué? — … «no»",
 ]  # fmt: skip
+ODDER = [
+    "The house \ufffd is old", "house[[t:b:abc]]old[[/]] city", "the \\[house\\]", "^house/casa$",
+    "{^house$}", "^house<n>$", "~~~house~~~", "**", "@house", "#house", "house#", "\\", "house\\",
+    "soft \u00ad", "\u00ad", "\u200fhouse\u200e", "\u2060house", "e\u0301 house", "$^", "//", ".[][",
+    "ho\u00a0use", "\x7fhouse", "house\u0085old", "1,000.50 houses", "don\u2019t", "İ ßẞ ŉ ﬁre",
+    "🏳️\u200d🌈 house", "*^*", "\U0010fffd \ue000 house", "𝐡𝐨𝐮𝐬𝐞",
+    "a*b*c", "@@", "house [#7]", "a" * 3_000, "x " * 500,
+]  # fmt: skip
 
 
 @asynccontextmanager
@@ -139,7 +147,7 @@ async def test_answers_are_the_command_lines(real: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_each_answer_by_itself_is_the_command_lines(real: str) -> None:
-    texts = SENTENCES[::8] + ODD
+    texts = SENTENCES[::8] + ODD + ODDER
     async with alive(real) as live:
         answers = [(await live.translate(text))[0].strip() for text in texts]
     expected = await asyncio.to_thread(command_line, texts, real)

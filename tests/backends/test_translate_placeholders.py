@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from backends.translate.engine import Trouble
-from backends.translate.pieces import has_words, in_bytes, translate_in_pieces
+from backends.translate.pieces import has_words, in_bytes, render_in_pieces, translate_in_pieces
 from backends.translate.protection import MASK, protect
 
 KEPT = [
@@ -195,3 +195,10 @@ async def test_a_loss_costs_the_line_that_lost_it_and_no_other() -> None:
     text = "hello {a}\nbye {b}\nso long {c}"
     assert await translate_in_pieces(text, 500, drops) == "HELLO {a}\nBYE {b}\nSO LONG {c}"
     assert asked == ["hello ZQXBB\nbye ZQXBC\nso long ZQXBD", "bye ZQXBC", "bye"]
+    told = await render_in_pieces(text, 500, drops, "good")
+    assert told.quality == "good"
+    assert told.notices == (
+        "Placeholders came back spoilt in 1 line; they were put back, and the words between them translated "
+        "by themselves.",
+    )
+    assert (await render_in_pieces(text, 500, shout, "good")).notices == ()
