@@ -1,4 +1,4 @@
-"""Refuses a Host that is not this server's and an Origin that may not call it.
+"""Refuses a Host that is not this server's, an Origin that may not call it, and a head too long or two-faced.
 
 A page that a browser has open can make its own name mean this machine (DNS rebinding); then its name is the
 Host. Names of this machine, the address that the request came to, and what ALMANAC_ALLOWED_HOSTS lists pass.
@@ -32,10 +32,13 @@ class Named:
         hosts: Names besides those of this machine; `*` is any, `*.example.com` any below that one.
         origins: Origins, in full, besides the server's own.
         bound: The address that the server listens on.
+        most: Bytes that the path and the headers may have.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Iterable[str], origins: Iterable[str], bound: str) -> None:
-        self._app = app
+    def __init__(
+        self, app: ASGIApp, hosts: Iterable[str], origins: Iterable[str], bound: str, most: int
+    ) -> None:
+        self._app, self._most = app, most
         self._hosts = {*LOOPBACK, *(host.lower() for host in hosts), bound.lower()} - UNSPECIFIED
         self._origins = {_whole(origin) for origin in origins}
         self._told: set[str] = set()
@@ -43,6 +46,11 @@ class Named:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] == OPEN:
             await self._app(scope, receive, send)
+            return
+        # h11 looks at this limit only while it waits for more, so that one packet may pass it.
+        length = len(scope["raw_path"]) + len(scope["query_string"])
+        if length + sum(len(name) + len(value) for name, value in scope["headers"]) > self._most:
+            await refuse(send, 431)
             return
         headers = Headers(scope=scope)
         host = headers.get("host", "").lower()

@@ -68,4 +68,6 @@ def guarded(root: FastMCP, settings: Settings, access: Access | None) -> ASGIApp
             expose_headers=("Mcp-Session-Id", "MCP-Protocol-Version", "WWW-Authenticate"),
             max_age=600,
         )
-    return OneShape(Named(app, settings.allowed_hosts, settings.allowed_origins, settings.host))
+    return OneShape(
+        Named(app, settings.allowed_hosts, settings.allowed_origins, settings.host, settings.http.max_headers)
+    )

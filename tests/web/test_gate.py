@@ -15,15 +15,8 @@ from mcp.types import PromptReference
 from auth.tokens import mint
 from tests.web.served import LIST, Served, answered, is_an_error
 
-READER, WRITER, BOTH, ADMIN = (
-    mint(name, scopes)
-    for name, scopes in (
-        ("reader", ("read",)),
-        ("writer", ("write",)),
-        ("both", ("read", "write")),
-        ("admin", ("admin",)),
-    )
-)
+READER, WRITER = mint("reader", ("read",)), mint("writer", ("write",))
+BOTH, ADMIN = mint("both", ("read", "write")), mint("admin", ("admin",))
 NEW_READER = mint("reader", ("read",))
 AUTH: dict[str, Any] = {
     "mode": "tokens",
