@@ -2,17 +2,21 @@
 
 import base64
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fastmcp import Client
 from fastmcp.exceptions import ToolError
 from mcp import MCPError
 from mcp.types import PromptReference, ResourceTemplateReference
+from PIL import Image
 
 from backends.files import Sandbox
-from config import FilesSettings
+from config import FilesSettings, Settings
+from server import create_server
 from tests.conftest import Connect
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)
@@ -213,6 +217,85 @@ async def test_a_file_is_a_resource_under_its_own_type(client: Connect, root: di
         assert (picture.mime_type, base64.b64decode(picture.blob)) == ("image/png", PNG)
         (odd,) = await c.read_resource("almanac://files/100%25%20caf%C3%A9%20%231%3F.txt")
         assert odd.text == "odd name\n"
+
+
+async def test_the_top_and_other_directories_are_resources_that_list(
+    client: Connect, root: dict[str, Any]
+) -> None:
+    async with client(files=root) as c:
+        assert "almanac://files/" in [str(resource.uri) for resource in await c.list_resources()]
+        for uri, paths in (
+            ("almanac://files/", ["100% café #1?.txt", "data.json", "docs", "picture.png", "sound.flac"]),
+            ("almanac://files/docs/", ["docs/notes.md"]),
+        ):
+            (listing,) = await c.read_resource(uri)
+            assert listing.mime_type == "application/json"
+            assert [entry["path"] for entry in json.loads(listing.text)["entries"]] == paths
+
+
+async def test_what_a_client_calls_its_roots_changes_nothing(
+    era: str,
+    settings: Callable[..., Settings],
+    root: dict[str, Any],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "canary.txt").write_text("CANARY")
+    asked = 0
+
+    async def roots(_: Any) -> list[str]:
+        nonlocal asked
+        asked += 1
+        return [f"file://{outside}", "file:///"]
+
+    async with Client(create_server(settings(files=root)), mode=era, roots=roots) as c:
+        if era == "legacy":
+            await c.send_roots_list_changed()
+        listed = (await c.call_tool("files_list")).structured_content
+        assert "canary.txt" not in [entry["path"] for entry in listed["entries"]]
+        for path in ("canary.txt", str(outside / "canary.txt"), f"file://{outside}/canary.txt"):
+            with pytest.raises(ToolError) as refusal:
+                await c.call_tool("files_read", {"path": path})
+            assert "CANARY" not in str(refusal.value)
+        found = (await c.call_tool("files_search", {"text": "CANARY"})).structured_content
+        assert found["matches"] == []
+    assert asked == 0  # nobody even looked
+
+
+async def test_a_large_picture_comes_with_a_note_that_it_is_a_copy(
+    client: Connect, root: dict[str, Any]
+) -> None:
+    picture = Image.frombytes("RGB", (200, 150), random.Random(1).randbytes(90_000))
+    picture.save(root["root"] / "large.png")
+    async with client(files={**root, "max_bytes": 20_000}) as c:
+        result = await c.call_tool("files_read_media", {"path": "large.png"})
+    block, note = result.content
+    assert (block.type, block.mime_type) == ("image", "image/jpeg")
+    assert note.text.startswith("This is a smaller copy of ")
+    assert result.structured_content["note"] == note.text
+
+
+async def test_ignored_files_and_what_follows_a_cut_are_given_when_asked(
+    client: Connect, root: dict[str, Any]
+) -> None:
+    (root["root"] / ".gitignore").write_text("*.json\n")
+    async with client(files=root) as c:
+
+        async def ask(tool: str, **given: Any) -> Any:
+            return (await c.call_tool(f"files_{tool}", given)).structured_content
+
+        assert (await ask("find", pattern="*.json"))["paths"] == []
+        assert (await ask("find", pattern="*.json", ignored=True))["paths"] == ["data.json"]
+        assert (await ask("search", text="Lima"))["matches"] == []
+        assert len((await ask("search", text="Lima", ignored=True))["matches"]) == 1
+        first = await ask("find", pattern="*", limit=1)
+        second = await ask("find", pattern="*", limit=1, cursor=first["next_cursor"])
+        assert first["paths"] != second["paths"]
+        line = await ask("search", text="s", path="docs", limit=1)
+        assert line["next_cursor"] == "docs/notes.md:1"
+        assert (await ask("read", path="docs/notes.md", start_line=-1))["text"] == "Second.\n"
+        (root["root"] / "t.csv").write_text("a,b\n1,2\n")
+        assert (await ask("info", path="t.csv"))["sheets"] == [{"name": "", "columns": ["a", "b"], "rows": 1}]
 
 
 @pytest.mark.parametrize(

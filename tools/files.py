@@ -8,6 +8,7 @@ from fastmcp.tools import ToolResult
 from mcp.types import AudioContent, ImageContent, TextContent
 from pydantic import Field
 
+from backends import Result
 from backends.files import Sandbox
 from backends.files.json_values import Value
 from backends.files.reading import Info, Media, Page
@@ -31,6 +32,16 @@ def register(server: FastMCP, backend: Sandbox) -> None:
     _register_contents(server, backend)
 
 
+def _answer(result: Result) -> ToolResult:
+    """The result as text and structure, each made once: FastMCP's own way walks a long one four times."""
+    return ToolResult.model_construct(
+        content=[TextContent(type="text", text=result.model_dump_json())],
+        structured_content=result.model_dump(mode="json"),
+        meta=None,
+        is_error=False,
+    )
+
+
 def _progress(ctx: Context) -> Report:
     async def report(count: int, what: str) -> None:
         await ctx.report_progress(count, message=what)
@@ -39,20 +50,31 @@ def _progress(ctx: Context) -> Report:
 
 
 def _register_trees(server: FastMCP, backend: Sandbox) -> None:
-    @server.tool(name="list", title="List files", tags=TAGS, annotations=READS_HERE)
+    @server.tool(
+        name="list",
+        title="List files",
+        tags=TAGS,
+        annotations=READS_HERE,
+        output_schema=Listing.model_json_schema(mode="serialization"),
+    )
     async def list_entries(
         ctx: Context,
         path: Path = ".",
         depth: Annotated[int, Field(ge=1, le=50, description="Levels to show.")] = 1,
         limit: Limit = 200,
         cursor: Cursor = None,
-    ) -> Listing:
+    ) -> ToolResult:
         """Entries of a directory with kind, size in bytes and time of change."""
         listing = await backend.list_directory(path, depth, limit, cursor)
         await warn(ctx, listing.notices)
-        return listing
+        return _answer(listing)
 
-    @server.tool(title="Find files", tags=TAGS, annotations=READS_HERE)
+    @server.tool(
+        title="Find files",
+        tags=TAGS,
+        annotations=READS_HERE,
+        output_schema=Found.model_json_schema(mode="serialization"),
+    )
     async def find(
         ctx: Context,
         pattern: Annotated[
@@ -66,14 +88,19 @@ def _register_trees(server: FastMCP, backend: Sandbox) -> None:
         limit: Limit = 200,
         cursor: Cursor = None,
         ignored: Ignored = False,
-    ) -> Found:
+    ) -> ToolResult:
         """Paths of files and directories (these end in /) that match a glob."""
         await ctx.info(f"Looking for {quote(pattern)} in {quote(path)}.")
         found = await backend.find(pattern, path, limit, _progress(ctx), cursor=cursor, ignored=ignored)
         await warn(ctx, found.notices)
-        return found
+        return _answer(found)
 
-    @server.tool(title="Search in files", tags=TAGS, annotations=READS_HERE)
+    @server.tool(
+        title="Search in files",
+        tags=TAGS,
+        annotations=READS_HERE,
+        output_schema=Matches.model_json_schema(mode="serialization"),
+    )
     async def search(
         ctx: Context,
         text: Annotated[str, Field(min_length=1, description="Exact text, case and all.")],
@@ -84,7 +111,7 @@ def _register_trees(server: FastMCP, backend: Sandbox) -> None:
         limit: Annotated[int, Field(ge=1, le=1000, description="Most lines.")] = 100,
         cursor: Cursor = None,
         ignored: Ignored = False,
-    ) -> Matches:
+    ) -> ToolResult:
         """Lines of text files that hold the text, with path and line number."""
         await ctx.info(f"Searching {quote(path)}.")
         matches = await backend.search(
@@ -99,7 +126,7 @@ def _register_trees(server: FastMCP, backend: Sandbox) -> None:
             ignored=ignored,
         )
         await warn(ctx, matches.notices)
-        return matches
+        return _answer(matches)
 
     @server.tool(title="File facts", tags=TAGS, annotations=READS_HERE)
     async def info(ctx: Context, path: Path) -> Info:
@@ -110,17 +137,22 @@ def _register_trees(server: FastMCP, backend: Sandbox) -> None:
 
 
 def _register_contents(server: FastMCP, backend: Sandbox) -> None:
-    @server.tool(title="Read a text file", tags=TAGS, annotations=READS_HERE)
+    @server.tool(
+        title="Read a text file",
+        tags=TAGS,
+        annotations=READS_HERE,
+        output_schema=Page.model_json_schema(mode="serialization"),
+    )
     async def read(
         ctx: Context,
         path: Path,
         start_line: Annotated[int, Field(description="From 1; -1 is the last.")] = 1,
         max_lines: Annotated[int, Field(ge=1, le=10_000, description="Most lines.")] = 500,
-    ) -> Page:
+    ) -> ToolResult:
         """Lines of a text file, with their numbers and where to go on."""
         page = await backend.read(path, start_line, max_lines)
         await warn(ctx, page.notices)
-        return page
+        return _answer(page)
 
     @server.tool(title="Read a JSON file", tags=TAGS, annotations=READS_HERE)
     async def read_json(

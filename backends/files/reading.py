@@ -1,6 +1,7 @@
 """What one file holds: a page of its lines, its bytes as a picture or a sound, and facts about it."""
 
 import codecs
+import functools
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -251,8 +252,16 @@ def _sheets(opened: Opened, content: Content, work: Work) -> tuple[tuple[Sheet, 
 
 def moment(seconds: float) -> str:
     """A time of the file system's, in UTC to the second; "" for one that no calendar has."""
+    day, second = divmod(int(seconds), 86_400)
+    if not (date := _date(day)):
+        return ""
+    return f"{date}T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}Z"
+
+
+@functools.lru_cache(maxsize=1024)  # a directory's files come from few days, and formatting a date takes 5 µs
+def _date(day: int) -> str:
     try:
-        return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return datetime.fromtimestamp(day * 86_400, UTC).strftime("%Y-%m-%d")
     except (OverflowError, ValueError, OSError):
         return ""
 

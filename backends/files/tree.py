@@ -14,6 +14,8 @@ from backends.files.work import Work
 
 _TOLD = 20  # of the paths found since then, told with the progress
 
+_KINDS: dict[int, Kind] = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link"}
+
 
 class Entry(Result):
     """One entry; `size` is a file's, in bytes."""
@@ -54,11 +56,12 @@ def list_directory(root: Root, work: Work, path: str, depth: int, limit: int, cu
         return not more and not is_passed(parts, after) and len(parts) < len(top) + depth
 
     for level in walk.levels(enter):
+        above = written(level.parts) + "/" if level.parts else ""
         for entry in level.after(after):
             if len(entries) == limit:
                 more = True
                 break
-            if told := _entry(level, entry):
+            if told := _entry(above, entry):
                 entries.append(told)
         if more:
             break
@@ -128,20 +131,14 @@ def _progress(paths: list[str], told: int, parts: Parts) -> Callable[[], str]:
     return what
 
 
-def _entry(level: Level, entry: os.DirEntry[str]) -> Entry | None:
+def _entry(above: str, entry: os.DirEntry[str]) -> Entry | None:
     try:
         status = entry.stat(follow_symlinks=False)
     except OSError:
         return None  # gone since it was listed
-    kind: Kind = "other"
-    if stat.S_ISREG(status.st_mode):
-        kind = "file"
-    elif stat.S_ISDIR(status.st_mode):
-        kind = "directory"
-    elif stat.S_ISLNK(status.st_mode):
-        kind = "link"
+    kind = _KINDS.get(stat.S_IFMT(status.st_mode), "other")
     return Entry(
-        path=written((*level.parts, entry.name)),
+        path=above + entry.name,
         kind=kind,
         size=status.st_size if kind == "file" else None,
         modified=moment(status.st_mtime),
