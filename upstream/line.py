@@ -29,16 +29,17 @@ class Line:
 
     def __post_init__(self) -> None:
         self._turns = asyncio.Semaphore(self.at_once)
+        self._start = asyncio.Lock()
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """Wait until one more request may be made, and make it within."""
         async with self._turns:
             if self.pace_s:
-                now = asyncio.get_running_loop().time()
-                start = max(now, self._next)
-                self._next = start + self.pace_s
-                await asyncio.sleep(start - now)
+                async with self._start:  # one after another, so that a late one does not meet the next
+                    now = asyncio.get_running_loop().time
+                    await asyncio.sleep(max(0.0, self._next - now()))
+                    self._next = now() + self.pace_s
             yield
 
     async def ask(

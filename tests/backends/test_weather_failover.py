@@ -1,10 +1,11 @@
 """Several forecast services behind one face: who answers when others fail, and what is kept."""
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,10 @@ import httpx2
 import pytest
 import stamina
 import structlog
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from starlette.responses import JSONResponse
 
 from backends.weather import Weather
@@ -103,6 +108,90 @@ async def test_every_service_in_every_trouble_is_refused_in_time(
     assert text.endswith("weather_find_place works without it.")
     assert "127.0.0.1" not in text
     assert 1 <= sum(asked(sky)) <= 3
+
+
+def leading_to(url: str, **over: Any) -> WeatherSettings:
+    """Settings that send everything to one address."""
+    apis = ("open_meteo", "geocoding", "archive", "air_quality", "met_norway", "nws")
+    return WeatherSettings.model_validate(
+        {**{f"{api}_url": url for api in apis}, "places": NO_LIST, "timeout": 5, **over}
+    )
+
+
+@pytest.mark.parametrize("provider", ORDER)
+async def test_a_name_that_cannot_be_looked_up_is_said_to_be_out_of_reach(provider: str) -> None:
+    async with Weather(leading_to("http://weather.invalid", providers=provider)) as weather:
+        with pytest.raises(Unavailable, match=f"^{NAMES[provider]}.* could not be reached") as caught:
+            await weather.forecast(LOS_ANGELES)
+    assert "weather.invalid" not in str(caught.value)
+
+
+@pytest.mark.parametrize("provider", ORDER)
+async def test_a_certificate_of_another_name_is_not_believed(
+    provider: str, other_name: tuple[ssl.SSLContext, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, here = other_name
+    monkeypatch.setattr("upstream.line._trust", lambda: here)
+    heard: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read(100))
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=there)
+    url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, Weather(leading_to(url, providers=provider)) as weather:
+        with pytest.raises(Unavailable, match="showed a certificate that this machine does not trust"):
+            await weather.forecast(LOS_ANGELES)
+    assert heard == []
+
+
+@pytest.fixture
+def other_name(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A server's context with a certificate for other.example, and a client's that trusts its maker."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "other.example")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("other.example")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file = tmp_path / "server.pem"
+    file.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+    there = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    there.load_cert_chain(file)
+    return there, ssl.create_default_context(cafile=file)
+
+
+@pytest.mark.parametrize("provider", ORDER)
+async def test_a_redirect_is_followed_home_and_nowhere_else(sky: Sky, provider: str) -> None:
+    fake = {"open_meteo": sky.open_meteo, "met_norway": sky.met_norway, "nws": sky.nws}[provider]
+    with Sky() as elsewhere:
+        fake.trouble, fake.times, fake.elsewhere = "redirect", 1, elsewhere.settings[f"{provider}_url"] + "/x"
+        async with opened(sky, providers=provider) as weather:
+            with pytest.raises(Unavailable, match="answered with a redirect, which is not followed"):
+                await weather.current(LOS_ANGELES)
+        assert asked(elsewhere) == [0, 0, 0]
+
+
+async def test_a_redirect_to_the_same_server_is_followed(sky: Sky) -> None:
+    fake, query = sky.met_norway, "lat=34.0522&lon=-118.2437"
+    fake.trouble, fake.times = "redirect", 1
+    fake.elsewhere = f"/weatherapi/locationforecast/2.0/complete?{query}"
+    async with opened(sky, providers="met_norway") as weather:
+        assert (await weather.current(LOS_ANGELES)).weather == "partly cloudy"
+        fake.fresh()
+        fake.trouble, fake.times = "redirect", 1_000
+        with pytest.raises(Unavailable, match="redirect"):
+            await weather.current(LIMA)
+    assert len(fake.seen) == 2 + 3
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
