@@ -6,6 +6,7 @@ head with them, can: a number and a chain noted elsewhere show that (`expect`). 
 cannot be told from an end.
 """
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,8 +115,9 @@ class _Walk:
         self.lines, self.seq, self.chain = self.lines + 1, seq, chain
         if self._expect and seq == self._expect[0]:
             self._met = chain.hex() == self._expect[1]
-        if b'"event":"pruned"' in body or b'"event":"damaged"' in body or b'"event":"lost"' in body:
-            self._told(json.loads(line), where)
+        if any(b'"event":"%b"' % event in body for event in (b"pruned", b"damaged", b"lost")):
+            with contextlib.suppress(ValueError, KeyError):  # altered, which has been told already
+                self._told(json.loads(line), where)
 
     def _gap(self, seq: int, where: str) -> None:
         if seq > self.seq + 1:
