@@ -18,11 +18,10 @@ def chosen(settings: TranslateSettings, clock: Callable[[], float]) -> list[Engi
     names: list[str] = []
     for name in settings.providers:
         names += _configured(settings) if name == "auto" else [name]
-    return [
-        _made(name, settings, clock)
-        for name in dict.fromkeys(names)
-        if not settings.local_only or _stays_here(name, settings)
-    ]
+    used = [n for n in dict.fromkeys(names) if not settings.local_only or _stays_here(n, settings)]
+    # One that hangs leaves time for those after it; one that is alone may be a slow machine's own.
+    question_s = settings.timeout / min(4, 1 + len(used))
+    return [_made(name, settings, question_s, clock) for name in used]
 
 
 def _configured(settings: TranslateSettings) -> list[str]:
@@ -39,8 +38,7 @@ def _stays_here(name: str, settings: TranslateSettings) -> bool:
     return name == "apertium" or (name == "libretranslate" and on_loopback(settings.libretranslate_url or ""))
 
 
-def _made(name: str, settings: TranslateSettings, clock: Callable[[], float]) -> Engine:
-    question_s = settings.timeout / 4  # an engine that hangs leaves time for three more
+def _made(name: str, settings: TranslateSettings, question_s: float, clock: Callable[[], float]) -> Engine:
     match name:
         case "deepl":
             return DeepL(_open(settings.deepl_key), settings.deepl_url or "", question_s)
