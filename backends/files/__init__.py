@@ -159,6 +159,9 @@ class Sandbox:
             report=report,
         )
 
+    def _ripgrep(self) -> str | None:
+        return sieve.program() if self._settings.ripgrep else None
+
     async def search(
         self,
         text: str,
@@ -174,7 +177,7 @@ class Sandbox:
     ) -> Matches:
         """Lines of the files below `path` that hold a text or match a regular expression."""
         query = Query(text, regex, context, limit, self._settings.max_bytes)
-        ripgrep = sieve.program() if self._settings.ripgrep else None
+        ripgrep = self._ripgrep()
         return await self._run(
             lambda root, work: search_tree.search(root, work, query, path, glob, cursor, ignored, ripgrep),
             long=True,
@@ -244,11 +247,11 @@ class Sandbox:
             "names": "; paths are checked, then opened: no guarantee against a rename between.",
         }[name]
         summary = mode + summary
-        if not patterns.has_regex():
+        if not patterns.has_regex(self._ripgrep()):
             return Health(
                 state="degraded",
                 summary=summary + " No regular expressions.",
-                mend="Install the Python package google-re2.",
+                mend="Install ripgrep, or the Python package google-re2.",
             )
         return Health(state="ready" if name != "names" else "degraded", summary=summary)
 

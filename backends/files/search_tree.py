@@ -37,7 +37,7 @@ def search(
 ) -> Matches:
     pattern = Glob(glob)
     after = position_of(cursor, screen(path)) if cursor else None
-    found = Search(query, work, after)
+    found = Search(query, work, after, ripgrep)
     notices: list[str] = []
     late = False
     with root.any(path) as (parts, opened):

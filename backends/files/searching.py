@@ -63,9 +63,11 @@ class Position(NamedTuple):
 class Search:
     """One search: what it has found so far, and what it could not look at."""
 
-    def __init__(self, query: Query, work: Work, after: Position | None = None) -> None:
+    def __init__(
+        self, query: Query, work: Work, after: Position | None = None, ripgrep: str | None = None
+    ) -> None:
         self._query, self._work, self._after = query, work, after
-        self._find: Finder = regular(query.text) if query.regex else plain(query.text)
+        self._find: Finder = regular(query.text, ripgrep) if query.regex else plain(query.text)
         self._room = query.max_bytes
         self.matches: list[Match] = []
         self.files = self._unsound = self._binary = self._shortened = self._in_pieces = self._told = 0

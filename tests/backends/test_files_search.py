@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from backends.files import Sandbox
+from backends.files import Sandbox, sieve
 from backends.files.searching import Matches
 from config import FilesSettings
 from errors import Forbidden, TooMuch, Unavailable, Unknown
@@ -238,6 +238,7 @@ async def test_without_an_engine_only_expressions_are_refused(
     tmp_path: Path, search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "re2", None)
+    monkeypatch.setattr(sieve, "program", lambda: None)
     (tmp_path / "a.txt").write_text("needle")
     with pytest.raises(Unavailable, match="regex=false"):
         await search("n.*", regex=True)

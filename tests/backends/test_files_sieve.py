@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -147,6 +148,26 @@ def test_any_expression_finds_the_same(root: Path, expression: str) -> None:
 @examples(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_plain_text_finds_the_same(root: Path, text: str) -> None:
     assert searched(root, RIPGREP, text).matches == searched(root, None, text).matches
+
+
+@pytest.mark.parametrize("expression", ["needle", "(?i)NEEDLE$", r"^two$", r"\d+", "Gr..e", "(a+)+$", "z*"])
+def test_where_the_other_engine_is_missing_ripgrep_finds_the_same(
+    root: Path, monkeypatch: pytest.MonkeyPatch, expression: str
+) -> None:
+    with_re2 = searched(root, None, expression, True)
+    monkeypatch.setitem(sys.modules, "re2", None)
+    found = searched(root, RIPGREP, expression, True)
+    assert [(m.path, m.line) for m in found.matches] == [(m.path, m.line) for m in with_re2.matches]
+
+
+@pytest.mark.parametrize("expression", ["(a", "[z-a]", "a\0b", r"(?=x)"])
+def test_what_ripgrep_cannot_read_either_is_refused(
+    root: Path, monkeypatch: pytest.MonkeyPatch, expression: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "re2", None)
+    with pytest.raises(Refusal, match="regex=false") as refusal:
+        searched(root, RIPGREP, expression, True)
+    assert str(root) not in str(refusal.value)
 
 
 def test_a_cut_search_goes_on_at_the_same_places(root: Path) -> None:
