@@ -39,6 +39,7 @@ class Edit(BaseModel):
 
 _EDITS: dict[str, Any] = {  # spelled out, as no input schema here holds a reference
     "type": "array",
+    "description": "Made in order: each old text, exact and found count times, becomes new.",
     "minItems": 1,
     "maxItems": MOST_EDITS,
     "items": {
@@ -58,7 +59,6 @@ Edits = Annotated[
     Field(
         min_length=1,
         max_length=MOST_EDITS,
-        description="Made in order: each old text, exact and found count times, becomes new.",
     ),
     WithJsonSchema(_EDITS),
 ]

@@ -251,6 +251,105 @@ async def test_the_bytes_written_have_an_end(writing: Callable[..., Sandbox], ro
     assert names(root) == ["docs", "one", "three"]
 
 
+async def test_what_was_not_kept_is_not_counted(writing: Callable[..., Sandbox], root: Path) -> None:
+    async with writing(max_written=1_000, max_files=1) as sandbox:
+        for _ in range(3):
+            with pytest.raises(ZeroDivisionError):
+                await put(sandbox, "one", b"x" * 900, meanwhile=trip)
+            with pytest.raises(TooMuch):
+                await put(sandbox, "one", b"x" * 900, b"x" * 900)
+            with pytest.raises(Forbidden):
+                await put(sandbox, "docs", b"x" * 900)
+        await put(sandbox, "one", b"x" * 1_000)
+        with pytest.raises(TooMuch, match="may make 1 files and directories until it is restarted"):
+            await put(sandbox, "two", b"")
+        with pytest.raises(TooMuch, match="0 are left"):
+            await put(sandbox, "one", b"x", overwrite=True)
+    assert names(root) == ["docs", "one"]
+
+
+async def test_of_many_who_replace_what_they_saw_exactly_one_does(
+    writing: Callable[..., Sandbox], root: Path
+) -> None:
+    (root / "file").write_text("seen")
+
+    async def replace(sandbox: Sandbox, number: int) -> bool:
+        try:
+            await sandbox.changes.write("file", str(number), seen.proof)
+        except Unavailable:
+            return False
+        return True
+
+    async with writing() as sandbox:
+        seen = await sandbox.changes.foresee_write("file", "")
+        proofs = [(await sandbox.changes.foresee_write("file", str(number))).proof for number in range(20)]
+        assert set(proofs) == {seen.proof}
+        won = await asyncio.gather(*(replace(sandbox, number) for number in range(20)))
+    assert sum(won) == 1
+    assert (root / "file").read_text() == str(won.index(True))
+    assert names(root) == ["docs", "file"]
+
+
+async def test_a_disk_that_fails_once_the_name_is_given_is_not_told_as_nothing_kept(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_fsync = os.fsync
+
+    def fail(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EIO, "as the disk says it")
+        true_fsync(handle)
+
+    async with Sandbox(FilesSettings(root=root, write=True, max_written=1_000)) as sandbox:
+        handles = len(names(Path("/proc/self/fd")))
+        monkeypatch.setattr(os, "fsync", fail)
+        with pytest.raises(Unavailable, match="'new' is as it was asked for, but the disk reports trouble"):
+            await put(sandbox, "new", b"whole" * 200)
+        monkeypatch.undo()
+        assert len(names(Path("/proc/self/fd"))) == handles
+        with pytest.raises(TooMuch, match="0 are left"):  # it is there, so it counts
+            await put(sandbox, "newer", b"x")
+    assert (root / "new").read_text() == "whole" * 200
+    assert names(root) == ["docs", "new"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(90)
+def test_a_server_killed_again_and_again_among_a_thousand_changes_tears_no_file(root: Path) -> None:
+    for number in range(10):
+        (root / str(number)).write_bytes(b"0" * 2_000)
+    (root / "count").write_text("")
+    for pause in range(12):
+        with killed_while_it_runs(
+            root,
+            """
+        from backends.files.editing import Replacement
+        import os
+        os.fsync = lambda _: None  # a killed process is no power cut, and this is most of the time
+        count = os.open(sandbox._settings.root / "count", os.O_APPEND | os.O_WRONLY)
+        for number in range(1_000_000):
+            path, letter = str(number % 10), str(number // 10 % 10)
+            if number % 3:
+                there = (await sandbox.read(path, 1, 1)).text[0]
+                await sandbox.changes.edit(path, [Replacement(there, letter, 2_000)], False)
+            else:
+                seen = await sandbox.changes.foresee_write(path, letter * 2_000)
+                await sandbox.changes.write(path, letter * 2_000, seen.proof)
+            os.write(count, b".")
+            if number == 20:
+                print("going", flush=True)
+""",
+        ):
+            while (root / "count").stat().st_size < (pause + 1) * 90:
+                time.sleep(0.02)
+            time.sleep(0.003 * pause)
+        for number in range(10):
+            held = (root / str(number)).read_bytes()
+            assert len(held) == 2_000
+            assert len(set(held)) == 1
+    assert (root / "count").stat().st_size > 1_000
+
+
 def test_a_server_killed_in_the_middle_leaves_what_was_there_and_at_most_a_hidden_name(root: Path) -> None:
     (root / "old").write_text("old")
     with killed_while_it_runs(
