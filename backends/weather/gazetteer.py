@@ -23,10 +23,11 @@ UNLIKE = 0.5  # of the letters may differ in two scripts' spellings: Arabic leav
 UNLIKE_WEIGHT = 16  # a sixteenth of the letters weighs as much as a city ten times smaller
 FAME = 0.5  # the power of the number of names; 0 and 1 each find fewer of other lists' cities first
 NAMES = 9  # that a city has, in the middle
+LONGEST = 60  # letters of a name in the database
 SAME_NAME = 300  # more cities than share any name; San Antonio, the commonest, has 52
 REACH = 3  # degrees around a point in which the nearest city is looked for
 COMPARED = 80  # names measured against a misspelt one, those with the most trigrams in common
-CANDIDATES = 4000  # names read for that; they come largest city first
+CANDIDATES = 1500  # names read for that; they come largest city first
 
 Accepts = Callable[["City"], bool]
 Meant = tuple[int, str]  # a city's number, and that name of it
@@ -125,7 +126,7 @@ class Gazetteer:
         """Cities with a name a few slips away, the nearest and largest first."""
         norm = normalise(name)
         slips = slips_allowed(norm, letters)
-        if not slips:
+        if not slips or len(norm) > LONGEST:
             return []
         near = self._one_slip(norm)
         found = self._ranked(norm, near, accepts)
@@ -137,7 +138,7 @@ class Gazetteer:
         """Larger cities whose name sounds like one in another script, the likeliest first, and how near."""
         latin = normalise(romanised(name))
         heard = sound(latin)
-        if len(heard) < 2:  # one consonant is in too many names
+        if not 2 <= len(heard) <= LONGEST // 2:  # one consonant is in too many names
             return []
         near = sound_alikes(heard)
         marks = ",".join("?" * len(near))

@@ -208,7 +208,7 @@ def _also_an_area(gazetteer: Gazetteer, name: str, cities: Sequence[City]) -> st
     Raises:
         Unknown: It is a country's name and no city in it has it, or a region's and no city anywhere has.
     """
-    areas = gazetteer.regions.areas(name) if len(name) > 3 else frozenset()  # a short one may be a code
+    areas = gazetteer.regions.called(name) if len(name) > 3 else frozenset()  # a short one may be a code
     if any(city.within(areas) for city in cities) or not (largest := gazetteer.largest_in(areas)):
         return ""
     example = quote(str(largest))

@@ -33,7 +33,7 @@ class Service(NamedTuple):
     url: str
     name: str
 
-    def engine(self, timeout_s: float = TIMEOUT_S, key: str = KEY) -> Engine:
+    def engine(self, timeout_s: float = 5, key: str = KEY) -> Engine:
         if self.name == "deepl":
             return DeepL(key, self.url, timeout_s)
         return LibreTranslate(self.url, "", timeout_s)
@@ -114,7 +114,7 @@ async def test_every_trouble_is_one_failure_within_the_deadline(
     service: Service, trouble: str, reason: str, at_once: bool
 ) -> None:
     service.fake.trouble = trouble
-    async with opened(service) as engine:
+    async with opened(service, timeout_s=TIMEOUT_S) as engine:
         started = time.monotonic()
         with pytest.raises(Trouble, match=f"^{reason}$") as caught:
             await ask(engine, "my secret text")
