@@ -3,7 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import PurePosixPath
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Protocol
 
 from fastmcp import Context, FastMCP
 from pydantic import Field
@@ -36,14 +36,17 @@ class ExportedFile(Result):
     notices: tuple[str, ...] = ()
 
 
+def _of_any_names(schema: dict[str, Any]) -> None:
+    """Leave out what the values are: the list of tools is paid for in every conversation."""
+    del schema["additionalProperties"]
+
+
 class Status(Result):
     """Every domain that is served, by name."""
 
     version: str
     domains: dict[str, Health]
-    limits: dict[str, str] = Field(
-        default_factory=dict, json_schema_extra=lambda schema: schema.pop("additionalProperties", None)
-    )
+    limits: dict[str, str] = Field(default_factory=dict, json_schema_extra=_of_any_names)
 
 
 Now = Callable[[], Awaitable[Status]]
