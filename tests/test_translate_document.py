@@ -30,7 +30,7 @@ def google_server() -> Iterator[tuple[GoogleTranslate, str]]:
 @pytest.fixture
 def google(google_server: tuple[GoogleTranslate, str]) -> GoogleTranslate:
     fake = google_server[0]
-    fake.trouble, fake.habit = "", "plain"
+    fake.trouble, fake.habit, fake.times = "", "plain", 1_000_000
     fake.seen.clear()
     return fake
 
@@ -186,14 +186,17 @@ async def test_a_document_that_takes_too_long_or_changes_meanwhile_leaves_nothin
     async with served(translate={"document_timeout": 0.3, "providers": ("google",)}) as c:
         with pytest.raises(ToolError, match="not done within 0 s, so nothing was written"):
             await c.call_tool("translate_document", call)
-    google.trouble, google.times = "slow", 1
+    google.times = 1
+    google.seen.clear()
     async with served(translate={"timeout": 1}) as c:
         asked = asyncio.create_task(c.call_tool("translate_document", call))
-        await asyncio.sleep(0.1)
+        for _ in range(500):
+            if google.seen:
+                break
+            await asyncio.sleep(0.01)
         (sandbox / "docs/notes.md").write_text("other")
         with pytest.raises(ToolError, match="changed meanwhile, so nothing was written"):
             await asked
-    google.times = 1_000_000
     assert {path.name for path in (sandbox / "docs").iterdir()} == {"notes.md"}
 
 

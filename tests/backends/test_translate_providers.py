@@ -261,7 +261,7 @@ async def test_libretranslate_says_which_languages_it_has_and_is_asked_again_in_
     libretranslate: Service,
 ) -> None:
     now = 0.0
-    engine = LibreTranslate(libretranslate.url, "", TIMEOUT_S, lambda: now)
+    engine = LibreTranslate(libretranslate.url, "", 5, lambda: now)
     engine.load()
     try:
         assert "de" in engine.languages()  # what such a server usually has
@@ -296,7 +296,7 @@ async def test_keys_go_where_they_belong_and_a_wrong_one_is_told_without_it(
     deepl: Service, libretranslate: Service
 ) -> None:
     libretranslate.fake.key = "libre-secret"
-    engine = LibreTranslate(libretranslate.url, "libre-secret", TIMEOUT_S)
+    engine = LibreTranslate(libretranslate.url, "libre-secret", 5)
     engine.load()
     assert await ask(engine, "Hello") == "Hello (es)"
     await engine.aclose()
