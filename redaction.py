@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from config import Section
 
 LONGEST = 500  # characters of one value that are kept
+MOST_DIGITS = 15  # of a telephone number, by E.164
 SHORTEST_SECRET = 6  # a shorter one would be found in ordinary words
 
 _NAMED = (
@@ -75,8 +76,10 @@ def _number(found: re.Match[str]) -> str:
     digits = re.sub(r"\D", "", found[0])
     if 13 <= len(digits) <= 19 and _is_card(digits):
         return "<card>"
-    # A number without a sign or a gap is a number; a telephone number has 8 to 15 digits.
-    is_phone = 8 <= len(digits) <= 15 and (found[0].startswith("+") or re.search(r"\d[ ()./-]+\d", found[0]))
+    # A number without a sign or a gap is a number; with few digits it is a version.
+    least = 8 if found[0].startswith("+") else 9
+    gaps = found[0].startswith("+") or re.search(r"\d[ ()./-]+\d", found[0])
+    is_phone = gaps and least <= len(digits) <= MOST_DIGITS
     return "<phone>" if is_phone else found[0]
 
 

@@ -10,7 +10,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn, Self
+from typing import Any, NamedTuple, NoReturn, Self
 
 import mcp.types as mt
 import pydantic_core
@@ -36,6 +36,17 @@ AGAIN_S = 600  # a caller's success is written once in so many seconds; each cal
 FAILURES_A_MINUTE = 100  # written one by one; guessing must not push older lines out
 REFUSED = "Calls cannot be recorded now, so none is made; try again in a minute."
 UNTOLD = "The call could not be recorded, so its answer is withheld; try again in a minute."
+
+
+class Call(NamedTuple):
+    """What is known of a call when it begins."""
+
+    event: str
+    name: str
+    arguments: Mapping[str, Any]
+    reference: str
+    started: float
+    trace: str = ""
 
 
 class Audit(Middleware):
@@ -85,13 +96,13 @@ class Audit(Middleware):
             return await call_next(context)
         # Completions come with every key that is typed: those that fail are recorded, so that their
         # reference leads somewhere.
-        started, self_reference = time.perf_counter(), reference.mint()
+        call = Call("completion", "", {}, reference.mint(), time.perf_counter())
         try:
             return await call_next(context)
         except Exception as error:
             found = outcomes.of_error(error)
             if found.word == "failed":
-                self._end("completion", "", self_reference, started, found, 0, 0, {})
+                self._end(call, found, 0)
             raise
 
     async def on_call_tool(
@@ -151,16 +162,23 @@ class Audit(Middleware):
         call_next: CallNext[Any, Any],
         before: bool = False,
     ) -> Any:
-        call, started = reference.mint(), time.perf_counter()
+        reference.mint()
         if self._off:
             return await call_next(context)
-        refuses = self._settings.on_failure == "refuse"
-        if refuses and not self._recorder.flush():
-            _refuse(event, REFUSED)
+        call = Call(event, name, arguments, reference.reference(), time.perf_counter(), _trace(context))
+        if self._settings.on_failure == "refuse" and not self._recorder.flush():
+            self._refuse(call, REFUSED)
         if before:
-            self._write({"event": "begin", "what": name, "who": self._name(caller().name), "reference": call})
-            if refuses and self._recorder.note:
-                _refuse(event, REFUSED)
+            self._write(
+                {
+                    "event": "begin",
+                    "what": name,
+                    "who": self._name(caller().name),
+                    "reference": call.reference,
+                }
+            )
+            if self._settings.on_failure == "refuse" and self.note:
+                self._refuse(call, REFUSED)
         size = 0
         try:
             result = await call_next(context)
@@ -169,44 +187,38 @@ class Audit(Middleware):
             outcome = outcomes.of_error(error)
             raise
         finally:
-            self._end(
-                event, name, call, started, outcome, _length(arguments), size, arguments, _trace(context)
-            )
-        if refuses and self._recorder.note:
-            _refuse(event, UNTOLD)
+            self._end(call, outcome, size)
+        if self._settings.on_failure == "refuse" and self.note:
+            self._refuse(call, UNTOLD)
         return result
 
-    def _end(
-        self,
-        event: str,
-        name: str,
-        call: str,
-        started: float,
-        outcome: Outcome,
-        size_in: int,
-        size_out: int,
-        arguments: Mapping[str, Any],
-        trace_id: str = "",
-    ) -> None:
+    def _refuse(self, call: Call, why: str) -> NoReturn:
+        if why == REFUSED:  # to be told of when that can be done again
+            self._end(call, Outcome("unavailable", __name__), 0)
+        if call.event == "call":
+            raise Unavailable(why)
+        raise MCPError(code=mt.INTERNAL_ERROR, message=why)
+
+    def _end(self, call: Call, outcome: Outcome, size_out: int) -> None:
         who = caller().name
         line: dict[str, Any] = {
-            "event": event,
-            "what": name if outcome.word == "ok" else self._shapes.name(name),
+            "event": call.event,
+            "what": call.name if outcome.word == "ok" else self._shapes.name(call.name),
             "who": self._name(who),
             "outcome": outcome.word,
-            "ms": round((time.perf_counter() - started) * 1000, 2),
-            "in": size_in,
+            "ms": round((time.perf_counter() - call.started) * 1000, 2),
+            "in": _length(call.arguments),
             "out": size_out,
-            "reference": call,
+            "reference": call.reference,
         }
-        if arguments and (shown := self._shapes.of(arguments)) is not None:
+        if call.arguments and (shown := self._shapes.of(call.arguments)) is not None:
             line["arguments"] = shown
         if outcome.by:
             line["by"] = outcome.by
         if outcome.cause:
             line["cause"] = outcome.cause
-        if trace_id:
-            line["trace"] = trace_id
+        if call.trace:
+            line["trace"] = call.trace
         self._write(line)
         self._warn(who, outcome.word == "denied")
 
@@ -244,14 +256,9 @@ class Audit(Middleware):
 
     def _shown_name(self, who: str) -> str:
         """Who called; of an e-mail address as a subject, a mark and what tells two of them apart."""
-        shown = redacted(who, self._hidden)
-        return shown if shown == who else f"{shown}#{hashlib.sha256(who.encode()).hexdigest()[:8]}"
-
-
-def _refuse(event: str, why: str) -> NoReturn:
-    if event == "call":
-        raise Unavailable(why)
-    raise MCPError(code=mt.INTERNAL_ERROR, message=why)
+        kind, _, name = who.partition(":")
+        shown = redacted(name, self._hidden)
+        return who if shown == name else f"{kind}:{shown}#{hashlib.sha256(who.encode()).hexdigest()[:8]}"
 
 
 def _length(arguments: Mapping[str, Any]) -> int:
