@@ -1,4 +1,4 @@
-"""Files through the whole server, all of the sandbox's checks on, against the reference server and ripgrep."""
+"""Files through the whole server, all of the sandbox's checks on, against the reference server and rg."""
 
 import contextlib
 import os
@@ -14,6 +14,7 @@ from benchmarks.wire import Stdio
 
 HERE = Path(__file__).parent
 REFERENCE, RIPGREP = "server-filesystem", "ripgrep"
+REFERENCE_PACKAGE = "@modelcontextprotocol/server-filesystem@2026.8.31"
 NEEDLE = "a needle in it"
 
 
@@ -102,6 +103,10 @@ def run(directory: Path, peers: Path, rounds: int) -> list[Line]:
     root.mkdir()
     make_tree(root)
     reference = peers.parent.parent / "node_modules/.bin/mcp-server-filesystem"
+    if not reference.exists() or not shutil.which("rg"):
+        raise RuntimeError(
+            f"This needs ripgrep, and: npm install --prefix {peers.parent.parent} {REFERENCE_PACKAGE}"
+        )
     almanac = [sys.executable, str(HERE.parent / "server.py")]
     lines = []
     with contextlib.ExitStack() as stack:

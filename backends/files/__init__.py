@@ -244,7 +244,7 @@ class Sandbox:
         summary = {
             "openat2": "; the kernel opens every path beneath one held directory (openat2).",
             "walk": "; every path is opened beneath one held directory, name by name; no links.",
-            "names": "; paths are checked, then opened: no guarantee against a rename between.",
+            "names": "; paths are checked, then opened, as on Windows: no guarantee against renames between.",
         }[name]
         summary = mode + summary
         if not patterns.has_regex(self._ripgrep()):

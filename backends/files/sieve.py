@@ -104,7 +104,11 @@ class Sieve:
             if not (piece := os.read(output, 1 << 20)):
                 break
             self._found += piece
-        if self._process.wait(1) not in (0, 1):  # 2: something could not be read, or the expression is none
+        try:
+            ended = self._process.wait(1)
+        except subprocess.TimeoutExpired:
+            return None
+        if ended not in (0, 1):  # 2: something could not be read, or the expression is none
             return None
         names: dict[str, set[str]] = {}
         for path in bytes(self._found).split(b"\0"):

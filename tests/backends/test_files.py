@@ -61,7 +61,7 @@ async def test_a_deny_list_that_does_not_parse_serves_nothing(tmp_path: Path, pa
 
 
 async def test_health_names_the_mechanism_and_a_probe_really_looks(tmp_path: Path) -> None:
-    for mechanism, says in (("walk", "name by name"), ("names", "no guarantee against a rename")):
+    for mechanism, says in (("walk", "name by name"), ("names", "no guarantee against renames")):
         async with Sandbox(FilesSettings(root=tmp_path), mechanism) as sandbox:  # type: ignore[arg-type]  # a loop over literals
             health = await sandbox.health(probe=True)
             assert says in health.summary
