@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "completions": set[str](),
     "environment": {"config"},
     "errors": set[str](),
-    "config": set[str](),
+    "config": {"config"},
     "logs": {"redaction"},
     "wire": set[str](),
     "transport": {"wire", "tools"},
