@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.rounds import Line
 
-WHAT = ("sql", "files", "translate", "apertium")
+WHAT = ("sql", "files", "translate", "apertium", "places", "weather")
 
 
 def table(lines: list[Line]) -> str:
