@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,7 +74,15 @@ async def test_every_tool_answers_with_what_its_schema_says(
     assert fields <= set(answer) <= set(schema["properties"])
     assert answer["source"] or answer["state"] == "not covered"
     if "place" in answer:
-        assert set(answer["place"]) == {"name", "region", "country", "latitude", "longitude", "timezone"}
+        assert set(answer["place"]) == {
+            "name",
+            "region",
+            "country",
+            "latitude",
+            "longitude",
+            "timezone",
+            "local_time",
+        }
         assert (answer["place"]["name"], answer["place"]["country"]) == ("Lima", "Peru")
 
 
@@ -107,7 +116,66 @@ async def test_what_is_done_and_what_should_be_known_is_told_on_the_way(
         ("info", "Current weather of 'Londonn'"),
         ("warning", "No place is called 'Londonn'; London, England, United Kingdom is the nearest name."),
     ]
-    assert progress == [0, 1]
+    assert progress == [0, 1, 2]
+
+
+async def test_that_another_service_stepped_in_is_told_as_progress_and_as_a_warning(
+    client: Connect, given: dict[str, Any], sky: Sky
+) -> None:
+    warned: list[str] = []
+    steps: list[tuple[float, str | None]] = []
+
+    async def log(message: LogMessage) -> None:
+        if message.level == "warning":
+            warned.append(message.data["msg"])
+
+    async def progressed(done: float, _total: float | None, message: str | None) -> None:
+        steps.append((done, message))
+
+    sky.open_meteo.trouble = "503"
+    async with client(given, log_handler=log, progress_handler=progressed) as connected:
+        answer = await call(connected, "forecast", place="Lima", units="imperial", hourly=True)
+    assert answer["source"] == "Data from MET Norway, CC BY 4.0"
+    assert "Open-Meteo is in trouble (HTTP 503). MET Norway answers instead." in answer["notices"]
+    assert warned == answer["notices"]
+    assert [step for step, _ in steps] == [0, 1, 2, 3]
+    assert steps[1][1] == "Found Lima, Lima Province, Peru."
+    assert steps[2][1] == "Open-Meteo is in trouble (HTTP 503). Asking MET Norway."
+    assert answer["units"] == {
+        "temperature": "°F", "wind": "mph", "precipitation": "inch", "precipitation_chance": "%",
+    }  # fmt: skip
+    assert answer["place"]["local_time"] == "2026-06-01T07:05-05:00"
+
+
+async def test_an_old_answer_is_told_as_a_warning(client: Connect, sky: Sky, settings: Any) -> None:
+    now = [Sky.clock()]
+    weather = Weather(settings(weather=sky.settings).weather, clock=lambda: now[0])
+    warned: list[str] = []
+
+    async def log(message: LogMessage) -> None:
+        if message.level == "warning":
+            warned.append(message.data["msg"])
+
+    async with client({"weather": weather}, log_handler=log) as connected:
+        await call(connected, "current", place="Lima")
+        assert warned == []
+        for fake in sky.all:
+            fake.trouble = "500"
+        now[0] += 3600
+        answer = await call(connected, "current", place="Lima")
+    assert answer["age_s"] == 3600
+    assert len(warned) == 1
+    assert warned[0].endswith("This is what Open-Meteo said 1 h 0 min ago.")
+
+
+async def test_what_was_asked_survives_a_restart_of_the_server(
+    client: Connect, sky: Sky, tmp_path: Path
+) -> None:
+    weather = {**sky.settings, "places": "/nonexistent/world.db"}
+    for _ in range(2):
+        async with client(weather=weather, state_dir=tmp_path / "kept") as connected:
+            assert (await call(connected, "current", place="-12.04,-77.03"))["source"]
+    assert len(sky.open_meteo.seen) == 1
 
 
 @pytest.mark.parametrize(
@@ -147,14 +215,19 @@ async def test_what_cannot_be_answered_is_refused_in_one_line(
 async def test_a_provider_in_trouble_is_named_and_the_next_call_is_answered(
     client: Connect, given: dict[str, Any], sky: Sky
 ) -> None:
-    sky.open_meteo.trouble = "html"
+    for fake in sky.all:
+        fake.trouble = "html"
     async with client(given) as connected:
-        with pytest.raises(ToolError, match=r"^Open-Meteo sent an answer that cannot be read\. weather_find"):
+        with pytest.raises(
+            ToolError,
+            match=r"^Open-Meteo sent an answer that cannot be read\. MET Norway sent .*\. weather_find",
+        ):
             await call(connected, "forecast", place="Lima")
         status = (await connected.call_tool("status", {})).structured_content
         assert status is not None
         assert status["domains"]["weather"]["state"] == "degraded"
-        sky.open_meteo.trouble = ""
+        for fake in sky.all:
+            fake.trouble = ""
         assert (await call(connected, "forecast", place="Lima"))["days"]
 
 

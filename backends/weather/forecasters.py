@@ -15,6 +15,7 @@ from upstream import Kept, Upstream
 
 T = TypeVar("T")
 V = TypeVar("V")
+Report = Callable[[str], Awaitable[None]]  # told what a call is at, a sentence a step
 
 OTHERWISE = "weather_find_place works without it."
 
@@ -115,20 +116,24 @@ class Forecasters:
     def __init__(self, forecasters: Sequence[Forecaster], clock: Callable[[], float]) -> None:
         self._all, self._clock = tuple(forecasters), clock
 
-    async def now(self, city: City, deadline: float) -> Answered[Local[Now]]:
+    async def now(self, city: City, deadline: float, report: Report) -> Answered[Local[Now]]:
         """The weather now, of the first that answers."""
         return await self._ask(
             city,
             deadline,
+            report,
             lambda service, until: service.now(city, until),
             lambda service: service.last_now(city),
         )
 
-    async def ahead(self, city: City, hourly: bool, deadline: float) -> Answered[Local[Ahead]]:
+    async def ahead(
+        self, city: City, hourly: bool, deadline: float, report: Report
+    ) -> Answered[Local[Ahead]]:
         """The days to come, of the first that answers."""
         return await self._ask(
             city,
             deadline,
+            report,
             lambda service, until: service.ahead(city, hourly, until),
             lambda service: service.last_ahead(city, hourly),
         )
@@ -137,6 +142,7 @@ class Forecasters:
         self,
         city: City,
         deadline: float,
+        report: Report,
         fresh: Callable[[Forecaster, float], Awaitable[Kept[T]]],
         last: Callable[[Forecaster], Awaitable[Kept[T] | None]],
     ) -> Answered[T]:
@@ -146,6 +152,8 @@ class Forecasters:
             now = asyncio.get_running_loop().time()
             # Half of what is left, so that a slow one leaves the next its time.
             until = now + (deadline - now) / 2 if number < len(covering) - 1 else deadline
+            if failed:
+                await report(f"{failed[-1][1]} Asking {service.name}.")
             try:
                 kept = await fresh(service, until)
             except NotCovered:
@@ -173,6 +181,10 @@ class Forecasters:
             raise Unavailable(f"{why} {OTHERWISE}") from failed[0][1]
         kept, service = max(found, key=lambda pair: pair[0].at)
         return Answered(kept, service.credit, (old(why, service.name, self._clock() - kept.at),))
+
+
+async def unheard(step: str) -> None:
+    """A report that nobody wants."""
 
 
 def old(why: str, name: str, age_s: float) -> str:

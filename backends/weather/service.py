@@ -11,7 +11,7 @@ import httpx2
 
 from backends import Health, Provider
 from backends.weather.asked import span, wanted
-from backends.weather.forecasters import Answered, Forecaster, Forecasters, Steps, old
+from backends.weather.forecasters import Answered, Forecaster, Forecasters, Report, Steps, old, unheard
 from backends.weather.gazetteer import City
 from backends.weather.locate import Located, Locator
 from backends.weather.met_norway import MetNorway
@@ -102,11 +102,11 @@ class Weather:
         cut = (f"{more} more {are} possible; raise limit or add a country or region.",) if more else ()
         return Candidates(places=shown, notices=located.notices + cut, source=PLACES_CREDIT)
 
-    async def current(self, place: str, units: Units = "metric") -> Current:
+    async def current(self, place: str, units: Units = "metric", report: Report = unheard) -> Current:
         """The weather of a place now."""
         deadline = self._deadline()
-        located = await self._locator.locate(place, deadline)
-        answer = await self._forecasters.now(located.best, deadline)
+        located = await self._located(place, deadline, report)
+        answer = await self._forecasters.now(located.best, deadline, report)
         return Current(
             **self._about(located, answer, answer.kept.value.timezone),
             **dict(answer.kept.value.weather.in_units(units)),
@@ -114,12 +114,17 @@ class Weather:
         )
 
     async def forecast(
-        self, place: str, days: int = 3, hourly: bool = False, units: Units = "metric"
+        self,
+        place: str,
+        days: int = 3,
+        hourly: bool = False,
+        units: Units = "metric",
+        report: Report = unheard,
     ) -> Forecast:
         """The days from today on, and the hours from this one on if asked."""
         deadline = self._deadline()
-        located = await self._locator.locate(place, deadline)
-        answer = await self._forecasters.ahead(located.best, hourly, deadline)
+        located = await self._located(place, deadline, report)
+        answer = await self._forecasters.ahead(located.best, hourly, deadline, report)
         told = answer.kept.value
         now = datetime.fromtimestamp(self._clock(), zone_of(told.timezone, located.best.longitude))
         of_days, of_hours, short = wanted(told.weather, now, days, hourly)
@@ -130,11 +135,13 @@ class Weather:
             hours=tuple(hour.in_units(units) for hour in of_hours),
         )
 
-    async def history(self, place: str, start: str, end: str, units: Units = "metric") -> History:
+    async def history(
+        self, place: str, start: str, end: str, units: Units = "metric", report: Report = unheard
+    ) -> History:
         """The days from `start` to `end`, both included."""
         first, last = span(start, end, self._clock())
         deadline = self._deadline()
-        located = await self._locator.locate(place, deadline)
+        located = await self._located(place, deadline, report)
         kept = await self._open_meteo.history(located.best, first, last, deadline)
         days = kept.value.weather
         empty = sum(day.temperature_max is None for day in days)
@@ -145,10 +152,10 @@ class Weather:
             days=tuple(day.in_units(units) for day in days),
         )
 
-    async def alerts(self, place: str) -> Alerts:
+    async def alerts(self, place: str, report: Report = unheard) -> Alerts:
         """What is in force at a place, that nothing is, or that nobody who covers it is asked."""
         deadline = self._deadline()
-        located = await self._locator.locate(place, deadline)
+        located = await self._located(place, deadline, report)
         kept = await self._nws.active(located.best, deadline)
         if kept is None:
             notice = f"No source of alerts covers {located.best}: only the {NWS_CREDIT} is asked."
@@ -163,10 +170,10 @@ class Weather:
             alerts=alerts,
         )
 
-    async def air_quality(self, place: str) -> AirQuality:
+    async def air_quality(self, place: str, report: Report = unheard) -> AirQuality:
         """Pollutants and two indexes of a place now."""
         deadline = self._deadline()
-        located = await self._locator.locate(place, deadline)
+        located = await self._located(place, deadline, report)
         notices: tuple[str, ...] = ()
         try:
             kept = await self._open_meteo.air(located.best, deadline)
@@ -237,6 +244,11 @@ class Weather:
             return await self._places.complete(typed)
         except NoDatabase:
             return []
+
+    async def _located(self, place: str, deadline: float, report: Report) -> Located:
+        located = await self._locator.locate(place, deadline)
+        await report(f"Found {located.best}.")
+        return located
 
     def _deadline(self) -> float:
         return deadline_in(self._settings.timeout)
