@@ -436,8 +436,8 @@ async def test_programs_that_vanish_after_the_start_are_trouble(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("how", "loop"),
     [
-        *itertools.product(["finished", "cancelled", "interrupted", "killed"], ["asyncio", "uvloop"]),
-        ("killed while it hangs", "asyncio"),
+        *itertools.product(["finished", "cancelled", "interrupted", "killed"], ["uvloop"]),
+        *itertools.product(["finished", "killed", "killed while it hangs"], ["asyncio"]),
     ],
 )
 def test_no_program_outlives_the_process_however_it_ends(tmp_path: Path, how: str, loop: str) -> None:

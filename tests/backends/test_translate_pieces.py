@@ -114,19 +114,19 @@ def test_a_long_line_is_cut_after_a_sentence_then_a_word_then_a_character() -> N
 @pytest.mark.parametrize(
     "text",
     [
-        " " * 50_000 + "a", "a " * 25_000, "a\n" * 10_000, "a" * 50_000, "." * 50_000, "a  " * 16_000,
-        "{" * 50_000, "{a," * 16_000, "{a, plural," * 5_000, "[" * 50_000 + "a", "[a](" * 12_000,
-        "`a" * 12_000, "``a`" * 12_000, "<a " * 16_000, "<code>" * 8_000, "<!--" * 12_000, "&a" * 25_000,
-        "a@" * 25_000, "a." * 25_000, "http://" * 7_000, "*a" * 25_000, "a *b " * 10_000, "%(" * 25_000,
-        "~~~\n" * 6_001, "> " * 25_000 + "a", "|a" * 10_000, "\\" * 50_000, "{a} b " * 8_000,
-        '<a b="' * 8_000, "a://(" * 10_000,
+        " " * 25_000 + "a", "a " * 12_500, "a\n" * 5_000, "a" * 25_000, "." * 25_000, "a  " * 8_000,
+        "{" * 25_000, "{a," * 8_000, "{a, plural," * 2_500, "[" * 25_000 + "a", "[a](" * 6_000,
+        "`a" * 6_000, "``a`" * 6_000, "<a " * 8_000, "<code>" * 4_000, "<!--" * 6_000, "&a" * 12_500,
+        "a@" * 12_500, "a." * 12_500, "http://" * 3_500, "*a" * 12_500, "a *b " * 5_000, "%(" * 12_500,
+        "~~~\n" * 3_001, "> " * 12_500 + "a", "|a" * 5_000, "\\" * 25_000, "{a} b " * 4_000,
+        '<a b="' * 4_000, "a://(" * 5_000,
     ],
     ids=lambda text: repr(text[:12]),
 )  # fmt: skip
 async def test_the_work_grows_with_the_text_and_not_faster(text: str) -> None:
     started = time.process_time()
     assert await translate_in_pieces(text, 499, echo) == text
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 1
 
 
 def test_surrogate_pairs_become_their_character_and_halves_are_replaced() -> None:
