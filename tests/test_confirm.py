@@ -13,13 +13,14 @@ from fastmcp import Client, FastMCP
 from fastmcp.client.elicitation import ElicitResult as Reply
 from fastmcp.client.transports import StdioTransport
 from fastmcp.exceptions import ToolError
+from fastmcp.server.auth import AccessToken
 from mcp import MCPError
 from mcp.types import ElicitResult, InputRequiredResult
 
 from config import Settings
 from server import create_server
 from tests.wire.conftest import ENVIRON, SERVER, Http
-from tools import files_writing
+from tools import confirm, files_writing
 from tools.confirm import Confirmation
 
 YES = ElicitResult(action="accept", content={"confirm": True})
@@ -283,6 +284,22 @@ async def test_an_answer_is_for_all_that_a_directory_held(wire: Wire, root: Path
         change()
         asked(await wire.call("files_delete", {name: YES}, path="docs", recursive=True))
         assert names(docs)
+
+
+async def test_an_answer_is_for_the_caller_who_was_asked(
+    wire: Wire, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def called_by(client: str, subject: str) -> None:
+        token = AccessToken(token="x", client_id=client, subject=subject, scopes=[])
+        monkeypatch.setattr(confirm, "get_access_token", lambda: token)
+
+    called_by("desk", "ana")
+    name = await wire.name("files_delete", path="a.txt")
+    for client, subject in (("desk", "eve"), ("other", "ana")):
+        called_by(client, subject)
+        asked(await wire.call("files_delete", {name: YES}, path="a.txt"))
+    called_by("desk", "ana")
+    assert not (await wire.call("files_delete", {name: YES}, path="a.txt")).is_error
 
 
 async def test_what_is_no_answer_to_the_question_asks_again(wire: Wire, root: Path) -> None:
