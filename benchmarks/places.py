@@ -5,10 +5,11 @@ import contextlib
 import csv
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from backends.weather.places import Places, read
-from benchmarks.rounds import Line, compare
+from benchmarks.rounds import Line, Work, compare
 from config import Settings
 from errors import Unknown
 
@@ -23,7 +24,7 @@ def run(_: Path, __: Path, rounds: int) -> list[Line]:
         with (SAMPLES / f"{sample}.csv").open(encoding="utf-8", newline="") as file:
             names = [row["typed"] for row in csv.DictReader(file)]
         timed = iter(asyncio.run(_each_ms(names, rounds + 1)))
-        work = {"almanac": lambda timed=timed: next(timed), "1 ms": lambda: ALLOWED_MS}
+        work: dict[str, Work] = {"almanac": partial(next, timed), "1 ms": lambda: ALLOWED_MS}
         found = compare(f"place: {about}", work, {"1 ms": 1.0}, rounds, len(names))
         lines += found
         per_second = 1000 / found[0].ours_ms.median
