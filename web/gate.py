@@ -4,7 +4,7 @@ FastMCP asks for a token at `/mcp` alone. What is decided here is decided on the
 on a URL put together from the Host header.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import structlog
 from fastmcp.server.auth import AuthProvider
@@ -18,6 +18,8 @@ from web.shape import refuse
 
 log = structlog.get_logger("almanac")
 
+Record = Callable[[bool, str, str], None]
+
 METADATA = "/.well-known/oauth-protected-resource"
 
 
@@ -27,10 +29,11 @@ class Gate:
     Args:
         access: Who has which scopes; a valid token with none is refused.
         path: Where MCP is served.
+        record: Is told who was let in, or was not and why, in one word.
     """
 
-    def __init__(self, app: ASGIApp, access: Access, path: str) -> None:
-        self._app, self._access = app, access
+    def __init__(self, app: ASGIApp, access: Access, path: str, record: Record) -> None:
+        self._app, self._access, self._record = app, access, record
         routes = access.provider.get_routes(mcp_path=path)
         self._open = [route for route in routes if isinstance(route, Route)]
         self._challenge = ", ".join(_challenge(access.provider, self._open))
@@ -44,10 +47,12 @@ class Gate:
             await self._ask(scope, send)
         elif not self._access.granted(user.access_token):  # type: ignore[arg-type]  # ours are FastMCP's
             log.warning("refused a caller who may do nothing", subject=user.access_token.subject)
+            self._record(False, _name(user), "scopes")
             await refuse(
                 send, 403, "You are known, but nothing here is open to you; ask who runs the server."
             )
         else:
+            self._record(True, _name(user), "")
             await self._app(scope, receive, send)
 
     def _is_open(self, scope: Scope) -> bool:
@@ -55,11 +60,17 @@ class Gate:
 
     async def _ask(self, scope: Scope, send: Send) -> None:
         sent = any(name == b"authorization" for name, _ in scope["headers"])
+        address = (scope.get("client") or ("unknown",))[0]
         if sent:
-            log.warning("refused a token", address=(scope.get("client") or ("unknown",))[0])
+            log.warning("refused a token", address=address)
+        self._record(False, f"address:{address}", "invalid" if sent else "missing")
         parts = [*(['error="invalid_token"'] if sent else []), *filter(None, [self._challenge])]
         challenge = f"Bearer {', '.join(parts)}".strip()
         await refuse(send, 401, headers=[(b"www-authenticate", challenge.encode())])
+
+
+def _name(user: AuthenticatedUser) -> str:
+    return f"token:{user.access_token.subject or user.access_token.client_id}"
 
 
 def _challenge(provider: AuthProvider, routes: Iterable[Route]) -> Iterable[str]:

@@ -1,6 +1,8 @@
 """Serves MCP over HTTP behind everything that an open port needs; docs/threats.md says what that is."""
 
+from socket import socket
 from typing import Any
+from urllib.parse import urlsplit
 
 import uvicorn
 from fastmcp import FastMCP
@@ -11,7 +13,7 @@ from starlette.types import ASGIApp
 from auth import Access
 from config import Settings
 from web.body import Body
-from web.gate import Gate
+from web.gate import Gate, Record
 from web.names import Named
 from web.patience import patient
 from web.shape import OneShape
@@ -25,11 +27,24 @@ async def serve(root: FastMCP, settings: Settings, access: Access | None) -> Non
     await server(root, settings, access).serve()
 
 
-def server(root: FastMCP, settings: Settings, access: Access | None) -> uvicorn.Server:
+class Server(uvicorn.Server):
+    """uvicorn's, which also closes what tokens were checked with."""
+
+    access: Access | None = None
+
+    async def serve(self, sockets: list[socket] | None = None) -> None:
+        try:
+            await super().serve(sockets)
+        finally:
+            if self.access:
+                await self.access.close()
+
+
+def server(root: FastMCP, settings: Settings, access: Access | None) -> Server:
     """What listens, set up and not yet listening."""
     http = settings.http
     options: dict[str, Any] = {"http": patient(http.timeout, http.connections)}
-    return uvicorn.Server(
+    found = Server(
         uvicorn.Config(
             guarded(root, settings, access),
             host=settings.host,
@@ -46,13 +61,15 @@ def server(root: FastMCP, settings: Settings, access: Access | None) -> uvicorn.
             **options,
         )
     )
+    found.access = access
+    return found
 
 
 def guarded(root: FastMCP, settings: Settings, access: Access | None) -> ASGIApp:
     """The application, from the outside in: shape of errors, names, CORS, tokens, the gate, the body."""
     inner = [Middleware(Body, most=settings.http.max_body)]
     if access:  # behind FastMCP's own, which has looked at the token by then
-        inner.insert(0, Middleware(Gate, access=access, path=PATH))
+        inner.insert(0, Middleware(Gate, access=access, path=PATH, record=_recorded_by(root)))
     app: ASGIApp = root.http_app(
         path=PATH,
         middleware=inner,
@@ -68,6 +85,14 @@ def guarded(root: FastMCP, settings: Settings, access: Access | None) -> ASGIApp
             expose_headers=("Mcp-Session-Id", "MCP-Protocol-Version", "WWW-Authenticate"),
             max_age=600,
         )
-    return OneShape(
-        Named(app, settings.allowed_hosts, settings.allowed_origins, settings.host, settings.http.max_headers)
-    )
+    hosts = [*settings.allowed_hosts]
+    if settings.auth.oauth_base_url:  # where browsers are sent to sign in
+        hosts.append(urlsplit(settings.auth.oauth_base_url).netloc)
+    return OneShape(Named(app, hosts, settings.allowed_origins, settings.host, settings.http.max_headers))
+
+
+def _recorded_by(root: FastMCP) -> Record:
+    """What records who was let in: the server's audit, which its other calls go through as well."""
+    known = (getattr(guard, "authentication", None) for guard in root.middleware)
+    record: Record | None = next(filter(None, known), None)
+    return record or (lambda *_: None)
