@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from backends.files import Sandbox, renaming
@@ -597,6 +598,41 @@ async def test_a_call_cancelled_while_its_thread_is_at_work_leaves_nothing(
         monkeypatch.undo()
         assert names(root) == ["docs", "old"]
         assert len(names(Path("/proc/self/fd"))) == handles
+
+
+@pytest.mark.parametrize("by", ["scope", "task"])
+async def test_a_call_cancelled_in_its_last_moment_leaves_the_whole_file_and_claims_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    at_work, go_on, true_fsync = threading.Event(), threading.Event(), os.fsync
+
+    def wait(handle: int) -> None:
+        at_work.set()
+        go_on.wait(5)
+        true_fsync(handle)
+
+    async def write(sandbox: Sandbox, scope: anyio.CancelScope) -> str:
+        with scope:
+            await sandbox.changes.write("new", "whole")
+            await anyio.lowlevel.checkpoint()  # where a cancelled call ends, before it can answer
+            return "done"
+        return "cancelled"
+
+    async with Sandbox(FilesSettings(root=root, write=True)) as sandbox:
+        await put(sandbox, "old", b"x")
+        handles = len(names(Path("/proc/self/fd")))
+        monkeypatch.setattr(os, "fsync", wait)
+        scope = anyio.CancelScope()
+        task = asyncio.create_task(write(sandbox, scope))
+        await asyncio.to_thread(at_work.wait, 5)
+        scope.cancel() if by == "scope" else task.cancel()
+        await asyncio.sleep(0.02)
+        go_on.set()
+        await asyncio.wait([task])
+        assert task.cancelled() or task.result() == "cancelled"
+    assert (root / "new").read_text() == "whole"  # the sandbox has closed, so the thread has ended
+    assert names(root) == ["docs", "new", "old"]
+    assert len(names(Path("/proc/self/fd"))) <= handles
 
 
 def test_a_thread_that_starts_after_its_call_has_ended_makes_nothing(root: Path) -> None:
