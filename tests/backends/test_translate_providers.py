@@ -239,7 +239,7 @@ async def test_deepl_is_asked_in_its_own_codes(
     [
         ("en", "es", ("en", "es")), ("zh-TW", "zh", ("zt", "zh")), ("en", "zh-Hant", ("en", "zt")),
         ("no", "pt-BR", ("nb", "pt-BR")), ("en", "he", ("en", "he")), (None, "fr", ("auto", "fr")),
-        ("en", "de", None), ("en", "en-GB", None),
+        ("en", "de", None), ("en", "en-GB", None), ("pt-BR", "en", ("pt-BR", "en")), ("pt-BR", "es", None),
     ],
 )  # fmt: skip
 async def test_libretranslate_is_asked_in_its_own_codes_for_what_it_has(

@@ -43,7 +43,10 @@ class LibreTranslate(Troubled):
 
     async def _languages(self, request: Request) -> Response:
         return JSONResponse(
-            [{"code": code, "name": code, "targets": list(self.languages)} for code in self.languages]
+            [
+                {"code": code, "name": code, "targets": ["en"] if code == "pt-BR" else list(self.languages)}
+                for code in self.languages
+            ]
         )
 
     async def _translate(self, request: Request) -> Response:
