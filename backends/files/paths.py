@@ -6,6 +6,7 @@ Each refusal has its own sentence and shows nothing but what was sent.
 
 import os
 import re
+import string
 from collections.abc import Sequence
 
 from errors import Forbidden, TooMuch, Unknown, quote
@@ -21,7 +22,7 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # C0, DEL, C1, line and paragraph separators
 _HALF = re.compile("[\ud800-\udfff]")  # of a surrogate pair: what JSON can say and UTF-8 cannot
 _PLAIN = re.compile(r"\w|[\w-][\w .-]{0,100}[\w-]", re.ASCII)  # most names, told in a tenth of the time
-_ODD = re.compile(r"[^\w .\n-]|[. ]\n", re.ASCII)
+_EVERYDAY = (string.ascii_letters + string.digits + "_ .-\n").encode()
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
 _NOT_ON_WINDOWS = re.compile(r'[<>:"|?*]')
 
@@ -52,9 +53,14 @@ def speakable(name: str) -> bool:
 
 def all_speakable(names: Sequence[str]) -> bool:
     """Whether all of them certainly can, told at once; False says nothing of any one."""
-    plain = "\n".join(names)
+    plain = "\n".join(names) + "\n"
     return (
-        not WINDOWS and plain.isascii() and not _ODD.search(plain + "\n") and len(max(names, key=len)) <= 100
+        not WINDOWS
+        and plain.isascii()
+        and not plain.encode().translate(None, _EVERYDAY)
+        and ".\n" not in plain
+        and " \n" not in plain
+        and len(max(names, key=len)) <= MAX_NAME
     )
 
 

@@ -13,7 +13,7 @@ from backends.files.sieve import Sieve, expression
 from backends.files.walk import Level, Walk, is_passed
 from backends.files.work import Work
 
-_SIEVE_FROM = 300  # files; starting ripgrep takes the time of as many
+_SIEVE_FROM = 150  # files; starting ripgrep takes the time of as many
 _WAITING = 100_000  # files collected while it runs: 20 MB of names
 
 
