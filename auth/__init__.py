@@ -6,7 +6,7 @@ hold another but that: a token that only writes reads nothing.
 
 import ipaddress
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from fastmcp.server.auth import AccessToken, AuthProvider
@@ -20,6 +20,7 @@ class Access(NamedTuple):
 
     provider: AuthProvider
     granted: Callable[[AccessToken], frozenset[str]]
+    close: Callable[[], Awaitable[None]]
 
 
 def access(settings: Settings) -> Access | None:
@@ -30,16 +31,21 @@ def access(settings: Settings) -> Access | None:
     """
     match settings.auth.mode:
         case "tokens":
-            return Access(Tokens(settings.auth.tokens), _its_own)
+            return Access(Tokens(settings.auth.tokens), _its_own, _nothing)
         case "jwt":
             from auth.jwt import verifier
 
-            return Access(verifier(settings.auth), _its_own)
+            return Access(verifier(settings.auth), _its_own, _nothing)
         case "oauth":
             from auth.oauth import granted_by, provider
 
-            return Access(provider(settings), granted_by(settings.auth.oauth_users))
+            found, close = provider(settings)
+            return Access(found, granted_by(settings.auth.oauth_users), close)
     return None
+
+
+async def _nothing() -> None:
+    """Nothing is open."""
 
 
 def _its_own(token: AccessToken) -> frozenset[str]:

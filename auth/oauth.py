@@ -5,7 +5,7 @@ what. What is kept (registered clients, tokens of the provider) is encrypted in 
 Redis for replicas.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fastmcp.server.auth import AccessToken, AuthProvider
@@ -19,22 +19,23 @@ MOST_REMEMBERED = 1_000
 REDIS_S = 2.0
 
 
-def provider(settings: Settings) -> AuthProvider:
-    """The provider that is set.
+def provider(settings: Settings) -> tuple[AuthProvider, Callable[[], Awaitable[None]]]:
+    """The provider that is set, and what closes it.
 
     Raises:
         ConfigurationError: It cannot be reached, or nothing can be kept.
     """
     given = settings.auth
+    kept, close = _shared(settings.state_url) if settings.state_url else (_files(settings), _nothing)
     common: dict[str, Any] = {
         "client_id": given.oauth_client_id,
         "client_secret": _plain(given.oauth_client_secret),
         "base_url": given.oauth_base_url,
-        "jwt_signing_key": _plain(given.oauth_signing_key),
-        "client_storage": _store(settings),
+        "jwt_signing_key": _derived(given, "tokens"),
+        "client_storage": _encrypted(kept, given),
     }
     try:
-        return _provider(given, common)
+        return _provider(given, common), close
     except Exception as error:  # whatever its discovery raises, the operator has to act
         raise ConfigurationError(
             f"ALMANAC_AUTH_OAUTH_TENANT: {given.oauth_provider} could not be set up from it "
@@ -96,13 +97,13 @@ def granted_by(users: Mapping[str, tuple[str, ...]]) -> Callable[[AccessToken], 
     return granted
 
 
-def _store(settings: Settings) -> Any:
+def _encrypted(kept: Any, given: AuthSettings) -> Any:
+    from cryptography.fernet import Fernet
     from key_value.aio.wrappers.encryption import FernetEncryptionWrapper
 
     return FernetEncryptionWrapper(
-        _shared(settings.state_url) if settings.state_url else _files(settings),
-        source_material=_plain(settings.auth.oauth_signing_key),
-        salt="almanac-oauth",
+        kept,
+        fernet=Fernet(_derived(given, "storage")),
         raise_on_decryption_error=False,  # after a change of the key, clients register anew
     )
 
@@ -128,7 +129,11 @@ def _files(settings: Settings) -> Any:
     )
 
 
-def _shared(url: SecretStr) -> Any:
+async def _nothing() -> None:
+    """Files are closed as soon as they are read."""
+
+
+def _shared(url: SecretStr) -> tuple[Any, Callable[[], Awaitable[None]]]:
     from key_value.aio.stores.redis import RedisStore
     from key_value.aio.wrappers.prefix_collections import PrefixCollectionsWrapper
     from redis.asyncio import Redis
@@ -139,7 +144,14 @@ def _shared(url: SecretStr) -> Any:
         socket_connect_timeout=REDIS_S,
         decode_responses=True,
     )
-    return PrefixCollectionsWrapper(RedisStore(client=client), prefix="almanac-oauth")
+    return PrefixCollectionsWrapper(RedisStore(client=client), prefix="almanac-oauth"), client.aclose
+
+
+def _derived(given: AuthSettings, purpose: str) -> bytes:
+    """A key for one purpose; the one that is set is random and long, so that no slow derivation is needed."""
+    from fastmcp.server.auth.jwt_issuer import derive_jwt_key
+
+    return derive_jwt_key(high_entropy_material=_plain(given.oauth_signing_key), salt=f"almanac-{purpose}")
 
 
 def _plain(secret: SecretStr | None) -> str:

@@ -179,8 +179,8 @@ class AuthSettings(Section):
     )
     oauth_signing_key: SecretStr | None = Field(
         None,
-        description="For `oauth`: signs the tokens given out and encrypts what is kept; the same on every "
-        "replica, and after a restart.",
+        description="For `oauth`: 32 random characters or more, which sign the tokens given out and encrypt "
+        "what is kept; the same on every replica, and after a restart.",
     )
     oauth_users: Annotated[dict[str, tuple[Scope, ...]], BeforeValidator(_users)] = Field(
         {},

@@ -19,12 +19,16 @@ MCP = {"Accept": "application/json, text/event-stream", "Content-Type": "applica
 LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
 class Served:
     """A server with these settings, ready when entered."""
 
-    def __init__(self, settings: Settings, root: FastMCP | None = None) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as listening:
-            self.port = int(listening.getsockname()[1])
+    def __init__(self, settings: Settings, root: FastMCP | None = None, port: int = 0) -> None:
+        self.port = port or free_port()
         settings = settings.model_copy(update={"port": self.port})
         asked = access(settings)
         self.url = f"http://127.0.0.1:{self.port}/mcp"
