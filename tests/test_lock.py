@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 NOT_SERVED = {"tests", "benchmarks", "docs", "data", "agent"}
@@ -30,6 +31,11 @@ def _locked() -> set[str]:
     return {_plain(line.split("==")[0]) for line in lines if "==" in line}
 
 
+def _project() -> dict[str, Any]:
+    read: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    return dict(read["project"])
+
+
 def _imported(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -41,7 +47,7 @@ def _imported(path: Path) -> Iterator[str]:
 def test_what_the_application_imports_is_locked_for_running_and_not_only_for_development() -> None:
     ours = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or path.is_dir()}
     sources = packages_distributions()
-    locked = _locked()
+    locked = _locked() | set(_project()["optional-dependencies"])  # imported where one is set up
     served = [
         path
         for path in _files()
@@ -60,8 +66,7 @@ def test_what_the_application_imports_is_locked_for_running_and_not_only_for_dev
 
 
 def test_every_dependency_of_the_project_is_locked() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    names = {_plain(re.split(r"[\s<>=!;\[~]", wanted)[0]) for wanted in project["dependencies"]}
+    names = {_plain(re.split(r"[\s<>=!;\[~]", wanted)[0]) for wanted in _project()["dependencies"]}
     assert names <= _locked()
 
 
