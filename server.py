@@ -108,11 +108,11 @@ def create_server(
     Args:
         settings: What to serve and how.
         given: Backends by domain to use instead of building them from `settings`.
-        asked: What checks tokens, if it was built from `settings` before.
+        asked: What checks tokens; without it that is built from `settings`, if they say HTTP.
     """
     state = State(settings.state_dir, settings.state_url)
     audit = Audit(settings.audit, settings.state_dir, secrets_of(settings))
-    asked = asked or access(settings)
+    asked = asked or (access(settings) if settings.transport == "http" else None)
     scopes = Scopes(asked.granted) if asked else None
     counters = _counters(settings)
     quotas = Quotas(settings.limits, counters)
@@ -242,7 +242,8 @@ async def _serve(settings: Settings) -> None:
 def __getattr__(name: str) -> FastMCP:
     """`server.py:mcp` for `fastmcp run|inspect|call`, built when asked for: importing reads no setting."""
     if name == "mcp":
-        return create_server(load(os.environ))
+        settings = load(os.environ)
+        return create_server(settings, asked=access(settings))  # it may be run over HTTP, whatever they say
     raise AttributeError(name)
 
 

@@ -220,7 +220,8 @@ async def test_tools_in_this_process_ask_nobody(server: Served, tmp_path: Path, 
     from config import Settings
     from server import create_server
 
-    settings = Settings.model_validate({"servers": ["files"], "auth": AUTH, "state_dir": tmp_path})
+    given = {"servers": ["files"], "auth": AUTH, "state_dir": tmp_path, "transport": "http"}
+    settings = Settings.model_validate(given)
     async with Client(create_server(settings), mode=era) as c:
         assert len(await c.list_tools()) == len(READING)
 
