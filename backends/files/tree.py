@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Callable, Iterator
+from typing import TypedDict
 
 from backends import Result
 from backends.files.globs import Glob, States
@@ -26,6 +27,15 @@ class Entry(Result):
     modified: str = ""
 
 
+class _Row(TypedDict):
+    """An entry on its way."""
+
+    path: str
+    kind: Kind
+    size: int | None
+    modified: str
+
+
 class Listing(Result):
     """What a directory holds, as far as it was asked."""
 
@@ -47,7 +57,7 @@ class Found(Result):
 def list_directory(root: Root, work: Work, path: str, depth: int, limit: int, cursor: str | None) -> Listing:
     top = screen(path)
     after = place_of(cursor, top) if cursor else None
-    entries: list[Entry] = []
+    entries: list[_Row] = []
     more = False
     walk = Walk(root, work, path)
 
@@ -65,11 +75,13 @@ def list_directory(root: Root, work: Work, path: str, depth: int, limit: int, cu
                 entries.append(told)
         if more:
             break
-    return Listing(
-        entries=tuple(entries),
-        truncated=more or walk.late_at is not None,
-        next_cursor=entries[-1].path if more else "",
-        notices=tuple(walk.notices()),
+    return Listing.model_validate(  # all entries at once: a fifth of the time they take one by one
+        {
+            "entries": entries,
+            "truncated": more or walk.late_at is not None,
+            "next_cursor": entries[-1]["path"] if more else "",
+            "notices": walk.notices(),
+        }
     )
 
 
@@ -131,15 +143,15 @@ def _progress(paths: list[str], told: int, parts: Parts) -> Callable[[], str]:
     return what
 
 
-def _entry(above: str, entry: os.DirEntry[str]) -> Entry | None:
+def _entry(above: str, entry: os.DirEntry[str]) -> _Row | None:
     try:
         status = entry.stat(follow_symlinks=False)
     except OSError:
         return None  # gone since it was listed
     kind = _KINDS.get(stat.S_IFMT(status.st_mode), "other")
-    return Entry(
-        path=above + entry.name,
-        kind=kind,
-        size=status.st_size if kind == "file" else None,
-        modified=moment(status.st_mtime),
-    )
+    return {
+        "path": above + entry.name,
+        "kind": kind,
+        "size": status.st_size if kind == "file" else None,
+        "modified": moment(status.st_mtime),
+    }
