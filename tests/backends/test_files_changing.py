@@ -551,24 +551,31 @@ def no_waiting_for_disks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 # Exchanges a directory, and a file, with links to the outside, in a process of its own, again and again.
 FLIPPER = """
-import contextlib, os, sys, time
+import contextlib, os, shutil, sys, time
 root, outside, until = sys.argv[1], sys.argv[2], time.monotonic() + float(sys.argv[3])
 os.chdir(root)
+here = os.open(".", os.O_DIRECTORY)
+def flip(place, name, target):
+    with contextlib.suppress(OSError):
+        os.rename(name, "aside", src_dir_fd=place, dst_dir_fd=here)
+        with contextlib.suppress(OSError):
+            os.symlink(target, name, dir_fd=place)
+        with contextlib.suppress(OSError):
+            os.rename(name, "taken", src_dir_fd=place, dst_dir_fd=here)  # or what was made meanwhile
+        if os.path.islink("taken") or not os.path.isdir("taken"):
+            os.unlink("taken")
+        else:
+            shutil.rmtree("taken")
+    with contextlib.suppress(OSError):
+        os.rename("aside", name, src_dir_fd=here, dst_dir_fd=place)
 flips = 0
 while time.monotonic() < until:
-    for name, targets in (
-        ("swap", (outside, "../outside")), ("swap/sub", (outside, "../../outside")),
-        ("file.txt", (outside + "/f.txt", "../outside/f.txt")),
-    ):
-        with contextlib.suppress(OSError):
-            os.rename(name, "aside")
-            with contextlib.suppress(OSError):
-                os.symlink(targets[flips % 2], name)
-            with contextlib.suppress(OSError):
-                os.rename(name, "taken")  # a link, or what was written meanwhile
-                os.unlink("taken")
-        with contextlib.suppress(OSError):
-            os.rename("aside", name)
+    flip(here, "swap", (outside, "../outside")[flips % 2])
+    flip(here, "file.txt", (outside + "/f.txt", "../outside/f.txt")[flips % 2])
+    with contextlib.suppress(OSError):
+        swap = os.open("swap", os.O_DIRECTORY | os.O_NOFOLLOW)  # or this process would get out
+        flip(swap, "sub", (outside, "../../outside")[flips % 2])
+        os.close(swap)
     with contextlib.suppress(OSError):
         os.link(outside + "/f.txt", "hard.txt")
     flips += 1
