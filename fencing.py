@@ -21,10 +21,11 @@ MOST_PLACES = 2_000  # that are looked at more closely, 6 µs each
 AROUND = 120  # characters before and after
 
 # What is not seen, by kind and in this order. Line ends and tabs stay, and so do joiners and variation
-# selectors that follow a character they can belong to: Persian, Hindi and emoji need them.
+# selectors that follow a character they can belong to: Persian, Hindi and emoji need them. A sequence ends
+# at a quote or a backslash, which may be JSON's own.
 _KINDS = {
-    "terminal": "\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]{0,2000}(?:\x07|\x1b\\\\)?|[ -/]*[0-~])?"
-    "|\x9b[0-?]*[ -/]*[@-~]?",
+    "terminal": "\x1b(?:\\[[0-?]*[ !#-/]*[@-Z^-~]|\\][^\x07\x1b]{0,2000}(?:\x07|\x1b\\\\)?|[ -/]*[0-~])?"
+    "|\x9b[0-?]*[ !#-/]*[@-Z^-~]?",
     "control": "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]",
     "direction": "[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]",
     "tag": "[\U000e0000-\U000e007f]",
@@ -42,7 +43,8 @@ _MAYBE = (
 )
 # In a JSON text a control character is an escape; a pair of backslashes is passed over as one.
 _ESCAPED = re.compile(
-    r"\\(?:u001b(?:\[[0-?]*[ -/]*[@-~]|\](?:(?!\\u00(?:07|1b))[^\"]){0,2000}(?:\\u0007|\\u001b\\\\)?)?"
+    r"\\(?:u001b(?:\[[0-?]*[ !#-/]*[@-Z^-~]"
+    r"|\](?:[^\"\\]|\\(?!u00(?:07|1b)).){0,2000}(?:\\u0007|\\u001b\\\\)?)?"
     r"|(u00(?:[01][0-9a-f]|7f|[89][0-9a-f]))|[bf]|.)",
     re.DOTALL,
 )
@@ -98,15 +100,8 @@ def _quick() -> Any:
         return None
     import re2  # type: ignore[import-untyped]
 
-    needles = b"|".join(re.escape(needle).encode() for needle in NEEDLES)
-    control = rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\\u00"
-    # The first bytes of what is not seen; others begin with them too, and are then looked at closely.
-    first = (
-        rb"\xc2[\x80-\x9f\xad]|\xcd\x8f|\xd8\x9c|\xe1(?:\x85[\x9f\xa0]|\x9e[\xb4\xb5]|\xa0[\x8b-\x8f])"
-        rb"|\xe2\x80[\x8b-\x8f\xaa-\xae]|\xe2\x81[\xa0-\xaf]|\xe3\x85\xa4"
-        rb"|\xef(?:\xb8[\x80-\x8f]|\xbb\xbf|\xbe\xa0|\xbf[\xb9-\xbb])|\xf0\x9d\x85[\xb3-\xba]|\xf3\xa0"
-    )
-    return re2.compile(rb"(?i)" + needles + rb"|" + control + rb"|" + first)
+    needles = "|".join(map(re.escape, NEEDLES))
+    return re2.compile(rf"(?i){needles}|\\u00|{_MAYBE}".encode())
 
 
 def is_plain(text: str) -> bool:
