@@ -62,7 +62,7 @@ def run(directory: Path, peers: Path, rounds: int) -> list[Line]:
         trivial = stack.enter_context(Stdio([sys.executable, str(HERE / "peers/trivial.py")]))
         forecast = ("weather_forecast", {"place": "Lima, Peru", "days": 3})
         if b"temperature_max" not in ours.call(*forecast):
-            raise RuntimeError("there is no forecast")
+            raise RuntimeError(f"there is no forecast: {ours.call(*forecast)!r}")
         text = json.dumps({"text": "x" * 1500})  # as long as the forecast of three days
         same = ("same", json.loads(text))
         lines = compare(

@@ -24,7 +24,7 @@ from starlette.types import Receive, Scope, Send
 from errors import Unavailable
 from tests import fakes
 from tests.fakes.troubles import TROUBLES, Troubled
-from upstream import Declined, Once, Upstream, deadline_in
+from upstream import Breaker, Budget, Declined, Once, Upstream, deadline_in
 from upstream.answers import retry_after
 
 SECRET = "k3y-canary"
@@ -138,7 +138,8 @@ async def test_every_trouble_is_refused_in_time_and_in_words(
         assert (service.state, service.note) == ("failing", words)
         app.trouble = ""
         service.breaker.succeeded()  # it may have asked to be left alone
-        await ask(service)
+        service.timeout_s = 5  # a loaded machine may take longer
+        await ask(service, within=5)
         assert (service.state, service.note) == ("ready", "")
 
 
@@ -464,3 +465,98 @@ async def test_a_clock_that_is_put_back_keeps_nothing_for_ever() -> None:
         now[0] = 10.0
         await cache.get("k", 60, fetches)
         assert fetches.begun == 2
+
+
+def test_a_breaker_opens_after_failures_in_a_row_and_lets_one_through_when_its_pause_is_over() -> None:
+    now = [0.0]
+    breaker = Breaker(failures=3, pause_s=30, clock=lambda: now[0])
+    for _ in range(2):
+        breaker.failed()
+        assert breaker.wait_s() == 0
+    breaker.succeeded()
+    for _ in range(3):
+        assert breaker.wait_s() == 0
+        breaker.failed()
+    assert (breaker.wait_s(), breaker.left_s()) == (30, 30)
+    now[0] = 29.0
+    assert breaker.wait_s() == 1
+    now[0] = 30.0
+    assert [breaker.wait_s() for _ in range(3)] == [0, 30, 30]  # one finds out for all
+    breaker.failed()
+    assert breaker.wait_s() == 30
+    now[0] = 60.0
+    assert breaker.wait_s() == 0
+    breaker.succeeded()
+    assert [breaker.wait_s() for _ in range(3)] == [0, 0, 0]
+
+
+def test_a_breaker_opens_at_once_for_as_long_as_it_is_told() -> None:
+    now = [0.0]
+    breaker = Breaker(clock=lambda: now[0])
+    breaker.failed(wait_s=3600)
+    assert breaker.wait_s() == 3600
+    now[0] = 3600.0
+    assert breaker.wait_s() == 0
+    breaker.failed(wait_s=0)
+    assert breaker.wait_s() == 0
+
+
+def test_a_budget_is_of_windows_that_begin_with_the_clock() -> None:
+    now = [59.0]
+    budget = Budget({60: 10, 3600: 25}, lambda: now[0])
+    for weight in (4, 5.5):
+        assert budget.wait_s(weight) == 0
+        budget.spend(weight)
+    assert (budget.wait_s(0.5), budget.wait_s(1)) == (0, 1)
+    now[0] = 60.0
+    assert budget.wait_s(10) == 0
+    budget.spend(10)
+    now[0] = 120.0
+    assert budget.wait_s(10) == 3480  # the hour has not enough left
+    assert budget.wait_s(5.5) == 0
+    now[0] = 3600.0
+    assert budget.wait_s(10) == 0
+
+
+async def test_a_service_that_fails_again_and_again_is_left_alone_and_said_to_be(
+    fake: tuple[Troubled, str],
+) -> None:
+    app, url = fake
+    app.trouble = "500"
+    now = [0.0]
+    async with opened(url, breaker=Breaker(clock=lambda: now[0]), timeout_s=5) as service:
+        for number in range(5):
+            with pytest.raises(Unavailable) as caught:
+                await ask(service, within=5, q=str(number))
+        assert len(app.seen) == 3
+        assert str(caught.value) == (
+            "The echo is in trouble (HTTP 500); it is asked again in 30 s. Shouting still works."
+        )
+        assert (service.state, service.note) == ("failing", "is in trouble (HTTP 500)")
+        app.trouble, now[0] = "", 30.0
+        assert (await ask(service, within=5, q="a")).value["q"] == "a"
+        assert service.breaker.wait_s() == 0
+
+
+async def test_whoever_declines_is_well_and_whoever_waits_for_a_turn_blames_nobody() -> None:
+    released = asyncio.Event()
+
+    async def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.url.params.get("q") == "held":
+            await released.wait()
+        return httpx2.Response(404 if request.url.params.get("q") == "no" else 200, json={"asked": {}})
+
+    transport = httpx2.MockTransport(answer)
+    async with opened("http://echo.test", transport=transport, at_once=1, timeout_s=5) as service:
+        for _ in range(5):
+            with pytest.raises(Declined):
+                await ask(service, within=5, q="no")
+        held = asyncio.create_task(ask(service, within=5, q="held"))
+        await asyncio.sleep(0.01)
+        for number in range(5):
+            with pytest.raises(Unavailable, match="has too many questions waiting already"):
+                await ask(service, within=0.05, q=str(number))
+        released.set()
+        await held
+        assert (service.breaker.wait_s(), service.state) == (0, "ready")
+        assert await ask(service, within=5, q="0")

@@ -6,7 +6,7 @@ address, key or raw error. A 4xx answer, which only the provider's own module ca
 
 import asyncio
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, NamedTuple, NoReturn, Protocol, Self, TypeVar
 
@@ -112,7 +112,7 @@ class Upstream:
         ttl_s: float,
         deadline: float,
         stale_s: float = 0,
-        weight: float = 1,
+        weight: Callable[[], float] = lambda: 1.0,
         told: bool = False,
     ) -> Kept[T]:
         """What `parse` makes of the JSON at `path`, no older than `ttl_s`; 0 asks whatever is remembered.
@@ -130,20 +130,24 @@ class Upstream:
             Unavailable: There was no usable answer in time.
             Declined: A 4xx answer other than 429.
         """
-        question = _Question(
-            path=path,
-            params=params,
-            parse=parse,
-            name=name_of(self.url, path, key),
-            ttl_s=ttl_s,
-            stale_s=stale_s,
-            weight=weight,
-            told=told,
-            end=_a_little_before(min(deadline, deadline_in(self.timeout_s))),
-        )
+
+        def fetch() -> Awaitable[Kept[T]]:  # what it needs is made only when it is
+            question = _Question(
+                path=path,
+                params=params,
+                parse=parse,
+                name=name_of(self.url, path, key),
+                ttl_s=ttl_s,
+                stale_s=stale_s,
+                weight=weight(),
+                told=told,
+                end=_a_little_before(min(deadline, deadline_in(self.timeout_s))),
+            )
+            return self._fresh((path, key), question)
+
         try:
             async with asyncio.timeout_at(deadline):
-                return await self._once.get((path, key), ttl_s, lambda: self._fresh((path, key), question))
+                return await self._once.get((path, key), ttl_s, fetch)
         except TimeoutError as error:
             self._refuse(Trouble(SLOW), error)
         except Trouble as trouble:

@@ -16,18 +16,16 @@ def wanted(
 ) -> tuple[Sequence[ForecastDay], Sequence[Hour], tuple[str, ...]]:
     """The days and hours asked for, without those that are over, and what there is less of."""
     today = now.date().isoformat()
-    of_days = [day for day in told.days if day.date >= today][:days]
+    ahead = [day for day in told.days if day.date >= today]
+    of_days = (ahead or told.days)[:days]  # if all are over, it is this machine's clock that is wrong
     short = []
     if len(of_days) < days:
         short.append(f"Only {len(of_days)} of the {days} days asked for are forecast.")
     if not hourly or not of_days:
         return of_days, (), tuple(short)
     this_hour, last = now.replace(minute=0, second=0, microsecond=0), of_days[-1].date
-    of_hours = [
-        hour
-        for hour in told.hours
-        if hour.time[:10] <= last and datetime.fromisoformat(hour.time) >= this_hour
-    ]
+    within = [hour for hour in told.hours if hour.time[:10] <= last]
+    of_hours = [hour for hour in within if datetime.fromisoformat(hour.time) >= this_hour] or within
     if of_hours and of_hours[-1].time[:10] < last:
         short.append(f"Hours are forecast until {of_hours[-1].time} only.")
     return of_days, of_hours, tuple(short)

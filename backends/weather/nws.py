@@ -84,9 +84,9 @@ class Nws:
     ) -> None:
         self._clock = clock
 
-        def service(name: str, otherwise: str) -> Upstream:
+        def service(otherwise: str) -> Upstream:
             return Upstream(
-                name=name,
+                name=self.name,
                 url=settings.nws_url,
                 agent=agent,
                 timeout_s=settings.timeout,
@@ -100,8 +100,8 @@ class Nws:
             )
 
         # Two, so that a forecast that fails does not keep an alert from being asked for.
-        self.alerting = service(self.name, "weather_forecast works without it.")
-        self.service = service("The US National Weather Service's forecast", "")
+        self.alerting = service("weather_forecast works without it.")
+        self.service = service("")
         self.services = (self.alerting, self.service)
 
     async def __aenter__(self) -> Self:

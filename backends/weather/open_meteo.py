@@ -101,7 +101,7 @@ class _Question(Generic[T]):
                 ttl_s=self.ttl_s if ttl_s is None else ttl_s,
                 deadline=deadline,
                 stale_s=STALE_S,
-                weight=self.weight,
+                weight=lambda: self.weight,
             )
         except Declined as error:
             text = f"{self.service.name} did not accept the question. {self.service.otherwise}"

@@ -192,7 +192,10 @@ class Weather:
         """How the domain is, from what is known; `probe` asks each provider first."""
         if probe:
             await self._probe()
-        services = self._services()
+        named = {service.name: service for service in self._services()}
+        # The US service stands there twice, for alerts and forecasts; the worse tells how it is.
+        named |= {service.name: service for service in self._services() if service.state == "failing"}
+        services = tuple(named.values())
         providers = tuple(Provider(name=s.name, state=s.state, note=s.note) for s in services)
         failing = [service for service in services if service.state == "failing"]
         try:

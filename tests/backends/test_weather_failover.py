@@ -661,9 +661,7 @@ async def test_a_forecast_of_the_past_is_not_taken(sky: Sky) -> None:
     async with opened(sky, providers="nws,met_norway") as weather:
         answer = await weather.current(LOS_ANGELES)
     assert answer.source == CREDITS["met_norway"]
-    assert answer.notices[0].startswith(
-        "The US National Weather Service's forecast sent a forecast of the past."
-    )
+    assert answer.notices[0].startswith("The US National Weather Service sent a forecast of the past.")
 
 
 async def test_a_failing_forecast_does_not_keep_alerts_from_being_asked_for(sky: Sky) -> None:
@@ -697,10 +695,27 @@ async def test_its_ways_of_saying_are_read(sky: Sky, over: dict[str, Any], expec
     assert {name: getattr(answer, name) for name in expected} == expected
 
 
-def test_the_services_are_only_those_that_are_set(tmp_path: Path) -> None:
-    for providers, names in (
-        ("nws", ["archive", "air quality service", "geocoder", "Service", "forecast"]),
-        ("met_norway", ["archive", "air quality service", "geocoder", "Norway", "Service"]),
-    ):
-        weather = Weather(WeatherSettings.model_validate({"providers": providers}))
-        assert [service.name.endswith(name) for service, name in zip(weather._services(), names, strict=True)]
+@pytest.mark.parametrize(
+    ("providers", "names"),
+    [
+        ("nws", ["Open-Meteo's archive", "Open-Meteo's air quality service", "Open-Meteo's geocoder"]),
+        (
+            "met_norway,open_meteo",
+            [
+                "Open-Meteo",
+                "Open-Meteo's archive",
+                "Open-Meteo's air quality service",
+                "Open-Meteo's geocoder",
+                "MET Norway",
+            ],
+        ),
+    ],
+)
+async def test_health_names_only_the_services_that_are_set(
+    sky: Sky, providers: str, names: list[str]
+) -> None:
+    async with opened(sky, providers=providers) as weather:
+        health = await weather.health(probe=True)
+    assert [provider.name for provider in health.providers] == [*names, "The US National Weather Service"]
+    assert {provider.state for provider in health.providers} == {"ready"}
+    assert (sky.met_norway.seen == []) == ("met_norway" not in providers)

@@ -164,6 +164,7 @@ async def test_settings_are_told_without_their_secrets(settings: Make) -> None:
     )
     report = await doctor.examine(chosen, all_ready())
     assert report.settings == {
+        "ALMANAC_STATE_DIR": str(chosen.state_dir),  # the tests' own
         "ALMANAC_SERVERS": "sql,weather",
         "ALMANAC_WEATHER_OPEN_METEO_KEY": "**********",
         "ALMANAC_WEATHER_NWS_URL": "http://***@proxy.example/nws",
