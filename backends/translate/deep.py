@@ -28,7 +28,7 @@ from backends.translate.web import UNREADABLE, Web, check_status
 
 AT_ONCE = 4  # questions to one service; its own advice is five a second
 MAX_TEXT = 65_536  # characters; the longest question is 5 kB
-BLOCKED_S = 600.0  # a captcha or a used-up day does not go away by itself in a minute
+BLOCKED_S = 600.0  # a used-up day is not over in a minute
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def _read_mymemory(page: Page) -> Page:
         status = int(data.get("responseStatus", 200))
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         raise Trouble(UNREADABLE) from None
-    check_status(status)
+    check_status(status, BLOCKED_S)  # its 429 is for a day
     return replace(page, data=data)
 
 

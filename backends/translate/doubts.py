@@ -24,6 +24,7 @@ _NUMBER = re.compile(r"[0-9]{3,18}")  # shorter ones change: 3 pm becomes 15 h
 _REMEMBERED = 256  # answers to one service; 20 kB
 _TELLING = 24  # characters: shorter answers, such as "Muchas gracias", fit many questions
 _UNLIKE = 0.15  # of the threes of characters in two questions are shared; two wordings of one share 0.3
+_CHINESE_CHARACTERS = {"zh", "zt", "ja", "yue", "lzh", "zho", "jpn"}
 _BLOCKED_S = 600.0  # a captcha or a used-up day is not over in a minute
 
 
@@ -49,7 +50,7 @@ class Doubts:
             raise Trouble("gave no translation", rest=False)
         if not len(question) / 12 - 10 <= len(answer) <= 12 * len(question) + 200:
             raise Trouble("gave a translation of another length", rest=False)
-        if _language(pair.source) != _language(pair.target) and is_echo(question, answer):
+        if _are_unlike(pair) and is_echo(question, answer):
             raise Trouble("gave the text back untranslated", rest=False)
         if _other_numbers(question, answer) or self._said_before(question, answer):
             raise Trouble(MIXED_UP)
@@ -74,7 +75,8 @@ def is_echo(question: str, answer: str) -> bool:
         return False
     words = [word for word in question.split() if word[0].isalpha()]
     plain = [word for word in words if word[0].islower() or word[0].lower() == word[0].upper()]
-    return len(words) >= 5 and len(plain) * 2 >= len(words)
+    without_case = sum(c.isalpha() and c.lower() == c.upper() for c in question)
+    return (len(words) >= 5 and len(plain) * 2 >= len(words)) or without_case >= 12
 
 
 def _has_words(text: str) -> bool:
@@ -82,8 +84,10 @@ def _has_words(text: str) -> bool:
     return any(c.isalpha() for c in text) or (len(text) < 20 and any(c.isdigit() for c in text))
 
 
-def _language(code: str) -> str:
-    return re.split(r"[-_]", code.lower())[0]
+def _are_unlike(pair: Pair) -> bool:
+    """Whether a text of one language is none of the other; in Chinese characters it may be."""
+    source, target = (re.split(r"[-_]", code.lower())[0] for code in (pair.source, pair.target))
+    return source != target and not {source, target} <= _CHINESE_CHARACTERS
 
 
 def _other_numbers(question: str, answer: str) -> bool:

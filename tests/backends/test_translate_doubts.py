@@ -53,6 +53,10 @@ def test_what_cannot_be_a_translation_is_doubted(question: str, answer: object, 
 def test_a_text_may_come_back_as_it_was_within_one_language() -> None:
     text = "The weather is sunny today"
     assert Doubts().check(text, text, Pair("en-GB", "en-US")) == text
+    kanji = "東京都立大学附属図書館本館東側"
+    assert Doubts().check(kanji, kanji, Pair("ja", "zh-CN")) == kanji
+    with pytest.raises(Trouble, match="untranslated"):
+        Doubts().check(kanji, kanji, Pair("ja", "en"))
     assert is_echo(text, f" {text}\n")
     assert not is_echo(text, text.upper())
 
