@@ -23,7 +23,8 @@ class Quotas(Middleware):
     async def on_call_tool(
         self, context: MiddlewareContext[mt.CallToolRequestParams], call_next: CallNext[Any, Any]
     ) -> Any:
-        await self._count(context.message.name)
+        if not await _is_an_answer(context):
+            await self._count(context.message.name)
         return await call_next(context)
 
     async def on_read_resource(
@@ -61,6 +62,17 @@ class Quotas(Middleware):
                     f"{name} costs {cost} of the credits you have, {self._settings.budget}, and too few are "
                     f"left; {_when(wait_s)}."
                 )
+
+
+async def _is_an_answer(context: MiddlewareContext[mt.CallToolRequestParams]) -> bool:
+    """Whether it is a call of 2026-07-28 that came before, now with what the user answered to its question.
+
+    Only what destroys asks: an answer that nobody asked for would otherwise be a way past every quota.
+    """
+    if context.fastmcp_context is None or context.fastmcp_context.input_responses is None:
+        return False
+    tool = await context.fastmcp_context.fastmcp.get_tool(context.message.name)
+    return bool(tool and tool.annotations and tool.annotations.destructive_hint)
 
 
 def _of(left: int | None, rate: str) -> str:

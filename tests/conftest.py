@@ -23,6 +23,7 @@ structlog.configure(
     processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer()]
 )
 
+HANDLERS = ("log_handler", "progress_handler", "elicitation_handler")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -74,7 +75,7 @@ def client(era: str, settings: Callable[..., Settings]) -> Connect:
 
     @asynccontextmanager
     async def connect(given: dict[str, Any] | None = None, **over: Any) -> AsyncIterator[Client[Any]]:
-        handlers = {k: over.pop(k) for k in ("log_handler", "progress_handler") if k in over}
+        handlers = {k: over.pop(k) for k in HANDLERS if k in over}
         async with Client(create_server(settings(**over), given), mode=era, **handlers) as connected:
             yield connected
 

@@ -1,9 +1,12 @@
 """Rates, quotas, credits and calls at once, as a caller meets them, in both eras."""
 
 import asyncio
+import json
+import re
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from fastmcp import Client
 from mcp import MCPError
@@ -104,3 +107,52 @@ async def test_a_call_over_http_counts_once_in_either_era(tmp_path: Path, era: s
         async with Client(server.url, mode=era) as c:
             refusals = [await said(c, "sql_query", SQL) for _ in range(5)]
     assert [bool(refusal) for refusal in refusals] == [False] * 3 + [True] * 2
+
+
+async def test_a_call_that_asks_the_user_counts_once(client: Connect, tmp_path: Path) -> None:
+    async def yes(*_: Any) -> dict[str, bool]:
+        return {"confirm": True}
+
+    root = tmp_path / "files"
+    root.mkdir()
+    for number in range(2):
+        (root / f"{number}.txt").touch()
+    limits = {"quotas": {"files_delete": "2/day"}}
+    files = {"root": root, "write": True}
+    async with client(state_dir=tmp_path / "state", limits=limits, files=files, elicitation_handler=yes) as c:
+        for number in range(2):
+            await c.call_tool("files_delete", {"path": f"{number}.txt"})
+        status = (await c.call_tool("status", {})).structured_content
+    assert status["limits"] == {"files_delete": "0 of 2/day"}
+    assert not list(root.iterdir())
+
+
+async def test_an_answer_that_nobody_asked_for_is_no_way_past_a_quota(tmp_path: Path) -> None:
+    env = {"ALMANAC_STATE_DIR": str(tmp_path), "ALMANAC_LIMITS_QUOTAS": "sql=1/day"}
+    with Http(env) as server:
+        refused = [modern_call(server.url, {"inputResponses": {"x": {"action": "accept"}}}) for _ in range(2)]
+    assert refused == [False, True]
+
+
+def modern_call(url: str, more: dict[str, Any]) -> bool:
+    """Whether a raw call of 2026-07-28 was refused."""
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "raw", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    params = {"name": "sql_query", "arguments": SQL, "_meta": meta, **more}
+    answer = httpx2.post(
+        url,
+        json={"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params},
+        headers={
+            "Accept": "application/json, text/event-stream",
+            "MCP-Protocol-Version": "2026-07-28",
+            "Mcp-Method": "tools/call",
+            "Mcp-Name": "sql_query",
+        },
+        timeout=20,
+    )
+    found = re.search(r'\{"jsonrpc".*\}', answer.text)
+    assert found, answer.text
+    return bool(json.loads(found[0])["result"].get("isError"))
