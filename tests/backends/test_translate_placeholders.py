@@ -202,3 +202,10 @@ async def test_a_loss_costs_the_line_that_lost_it_and_no_other() -> None:
         "by themselves.",
     )
     assert (await render_in_pieces(text, 500, shout, "good")).notices == ()
+
+
+async def test_half_of_what_stands_for_a_placeholder_is_not_taken_for_a_word() -> None:
+    async def adds(question: str) -> str:
+        return f"{question.upper()} zqx" if MASK.search(question) else question.upper()
+
+    assert await translate_in_pieces("we saw {a}", 500, adds) == "WE SAW {a}"
