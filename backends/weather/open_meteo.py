@@ -188,10 +188,11 @@ class OpenMeteo:
         self, city: City, start: date, end: date, deadline: float
     ) -> Kept[Local[tuple[Day, ...]]]:
         """Daily weather of the past."""
-        params = _at(city) | {"daily": DAILY, "start_date": str(start), "end_date": str(end)}
-        settled = datetime.fromtimestamp(self._clock(), UTC).date() - end > timedelta(days=7)
-        ttl_s = ARCHIVE_S if settled else RECENT_S
-        return await _Question(self._archive, "/v1/archive", params, read_history, ttl_s).ask(deadline)
+        return await self._past(city, start, end).ask(deadline)
+
+    async def last_history(self, city: City, start: date, end: date) -> Kept[Local[tuple[Day, ...]]] | None:
+        """The last answer about the same days."""
+        return await self._past(city, start, end).last()
 
     async def air(self, city: City, deadline: float) -> Kept[Local[Air]]:
         """Pollutants and both indexes now."""
@@ -235,6 +236,12 @@ class OpenMeteo:
         if hourly:
             params["hourly"] = HOURLY
         return _Question(self._forecast, "/v1/forecast", params, read_forecast, FORECAST_S)
+
+    def _past(self, city: City, start: date, end: date) -> _Question[Local[tuple[Day, ...]]]:
+        params = _at(city) | {"daily": DAILY, "start_date": str(start), "end_date": str(end)}
+        settled = datetime.fromtimestamp(self._clock(), UTC).date() - end > timedelta(days=7)
+        ttl_s = ARCHIVE_S if settled else RECENT_S
+        return _Question(self._archive, "/v1/archive", params, read_history, ttl_s)
 
     def _air_question(self, city: City) -> _Question[Local[Air]]:
         params = _at(city) | {"current": ",".join(("european_aqi", "us_aqi", *POLLUTANTS))}

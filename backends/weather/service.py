@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx2
 
@@ -37,6 +37,8 @@ from config import WeatherSettings
 from errors import Unavailable
 from state import State
 from upstream import Kept, Upstream, deadline_in
+
+T = TypeVar("T")
 
 PLACES_CREDIT = "GeoNames, CC BY 4.0"
 PROBE_S = 4
@@ -142,12 +144,15 @@ class Weather:
         first, last = span(start, end, self._clock())
         deadline = self._deadline()
         located = await self._located(place, deadline, report)
-        kept = await self._open_meteo.history(located.best, first, last, deadline)
+        kept, notices = await self._or_last(
+            self._open_meteo.history(located.best, first, last, deadline),
+            lambda: self._open_meteo.last_history(located.best, first, last),
+        )
         days = kept.value.weather
         empty = sum(day.temperature_max is None for day in days)
         missing = (f"{empty} of the {len(days)} days have no values yet or none at all.",) if empty else ()
         return History(
-            **self._about(located, Answered(kept, ARCHIVE_CREDIT, missing), kept.value.timezone),
+            **self._about(located, Answered(kept, ARCHIVE_CREDIT, notices + missing), kept.value.timezone),
             units=unit_names(units),
             days=tuple(day.in_units(units) for day in days),
         )
@@ -174,14 +179,9 @@ class Weather:
         """Pollutants and two indexes of a place now."""
         deadline = self._deadline()
         located = await self._located(place, deadline, report)
-        notices: tuple[str, ...] = ()
-        try:
-            kept = await self._open_meteo.air(located.best, deadline)
-        except Unavailable as error:
-            last = await self._open_meteo.last_air(located.best)
-            if last is None:
-                raise
-            kept, notices = last, (old(str(error), self._open_meteo.name, self._clock() - last.at),)
+        kept, notices = await self._or_last(
+            self._open_meteo.air(located.best, deadline), lambda: self._open_meteo.last_air(located.best)
+        )
         return AirQuality(
             **self._about(located, Answered(kept, AIR_CREDIT, notices), kept.value.timezone),
             **dict(kept.value.weather),
@@ -247,6 +247,18 @@ class Weather:
             return await self._places.complete(typed)
         except NoDatabase:
             return []
+
+    async def _or_last(
+        self, fresh: Awaitable[Kept[T]], last: Callable[[], Awaitable[Kept[T] | None]]
+    ) -> tuple[Kept[T], tuple[str, ...]]:
+        """What the only service there is says now, or the last it said, marked as that."""
+        try:
+            return await fresh, ()
+        except Unavailable as error:
+            kept = await last()
+            if kept is None:
+                raise
+            return kept, (old(str(error), self._open_meteo.name, self._clock() - kept.at),)
 
     async def _located(self, place: str, deadline: float, report: Report) -> Located:
         located = await self._locator.locate(place, deadline)

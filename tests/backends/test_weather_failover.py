@@ -23,7 +23,7 @@ from backends.weather import Weather
 from backends.weather.met_norway import MetNorway
 from backends.weather.nws import _read_grid
 from config import WeatherSettings
-from errors import Unavailable
+from errors import Unavailable, Unknown
 from state import State
 from tests.fakes.nws import alert, period
 from tests.fakes.open_meteo import NOW, value
@@ -338,12 +338,14 @@ async def test_when_all_fail_the_last_good_answer_is_given_with_its_age_and_why(
         fresh = await weather.current(LIMA)
         ahead = await weather.forecast(LIMA, hourly=True)
         air = await weather.air_quality(LIMA)
+        past = await weather.history(LIMA, "2026-05-29", "2026-05-31")
         for fake in sky.all:
             fake.trouble = "503"
         clock.now += 2 * 3600 + 600
         old = await weather.current(LIMA)
         old_ahead = await weather.forecast(LIMA, hourly=True)
         old_air = await weather.air_quality(LIMA)
+        old_past = await weather.history(LIMA, "2026-05-29", "2026-05-31")
         clock.now += 4 * 3600
         for ask in (weather.current, weather.forecast, weather.air_quality):
             with pytest.raises(Unavailable, match="weather_find_place works without it"):
@@ -358,6 +360,8 @@ async def test_when_all_fail_the_last_good_answer_is_given_with_its_age_and_why(
     assert old_air.age_s == 7800
     assert old_air.notices[0].endswith("This is what Open-Meteo said 2 h 10 min ago.")
     assert old_air.pollutants == air.pollutants
+    assert (old_past.days, old_past.age_s) == (past.days, 7800)
+    assert old_past.notices[0].endswith("This is what Open-Meteo said 2 h 10 min ago.")
 
 
 async def test_the_newest_of_the_last_answers_is_given(sky: Sky) -> None:
@@ -511,6 +515,20 @@ async def test_a_hundred_cities_at_once_are_all_answered(sky: Sky) -> None:
         answers = await asyncio.gather(*(weather.current(place) for place in places))
     assert asked(sky) == [100, 0, 0]
     assert len({answer.place.longitude for answer in answers}) == 100
+
+
+async def test_what_the_geocoder_found_is_kept_for_a_month_and_that_it_found_nothing_for_an_hour(
+    sky: Sky,
+) -> None:
+    clock = Clock()
+    async with opened(sky, clock) as weather:
+        for seconds, found, nothing in ((0, 1, 1), (3599, 1, 1), (1, 1, 2), (29 * 86_400, 1, 3)):
+            clock.now += seconds
+            await weather.find_place("Marfa")
+            with pytest.raises(Unknown):
+                await weather.find_place("Xqzwvb")
+            names = [query["name"] for _, query in sky.open_meteo.seen]
+            assert (names.count("Marfa"), names.count("Xqzwvb")) == (found, nothing)
 
 
 # --- MET Norway's rules
