@@ -111,7 +111,10 @@ def is_plain(text: str) -> bool:
     if "\\u00" in text or _maybe().search(text):
         return False
     lowered = text.lower()
-    return not any(needle in lowered for needle in NEEDLES)
+    for needle in NEEDLES:  # noqa: SIM110 - any() over a generator takes twice as long
+        if needle in lowered:
+            return False
+    return True
 
 
 def clean(text: str, is_json: bool = False) -> tuple[str, dict[str, int]]:

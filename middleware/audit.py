@@ -46,6 +46,7 @@ class Call(NamedTuple):
     arguments: Mapping[str, Any]
     reference: str
     started: float
+    who: str
     trace: str = ""
 
 
@@ -96,7 +97,7 @@ class Audit(Middleware):
             return await call_next(context)
         # Completions come with every key that is typed: those that fail are recorded, so that their
         # reference leads somewhere.
-        call = Call("completion", "", {}, reference.mint(), time.perf_counter())
+        call = Call("completion", "", {}, reference.mint(), time.perf_counter(), self._name(caller().name))
         try:
             return await call_next(context)
         except Exception as error:
@@ -134,7 +135,7 @@ class Audit(Middleware):
         """
         if self._off:
             return
-        now = self._clock()
+        now, who = self._clock(), self._name(who)
         if succeeded:
             if now - self._known.get(who, -AGAIN_S) < AGAIN_S:
                 return
@@ -144,11 +145,7 @@ class Audit(Middleware):
         elif not self._is_written(now):
             self._warn(who, denied=True)
             return
-        event = {
-            "event": "authentication",
-            "outcome": "ok" if succeeded else "failed",
-            "who": self._name(who),
-        }
+        event = {"event": "authentication", "outcome": "ok" if succeeded else "failed", "who": who}
         self._write({**event, **({"why": why} if why else {})})
         if not succeeded:
             self._warn(who, denied=True)
@@ -162,21 +159,15 @@ class Audit(Middleware):
         call_next: CallNext[Any, Any],
         before: bool = False,
     ) -> Any:
-        reference.mint()
         if self._off:
+            reference.mint()
             return await call_next(context)
-        call = Call(event, name, arguments, reference.reference(), time.perf_counter(), _trace(context))
+        who = self._name(caller().name)
+        call = Call(event, name, arguments, reference.mint(), time.perf_counter(), who, _trace(context))
         if self._settings.on_failure == "refuse" and not self._recorder.flush():
             self._refuse(call, REFUSED)
         if before:
-            self._write(
-                {
-                    "event": "begin",
-                    "what": name,
-                    "who": self._name(caller().name),
-                    "reference": call.reference,
-                }
-            )
+            self._write({"event": "begin", "what": name, "who": who, "reference": call.reference})
             if self._settings.on_failure == "refuse" and self.note:
                 self._refuse(call, REFUSED)
         size = 0
@@ -200,11 +191,10 @@ class Audit(Middleware):
         raise MCPError(code=mt.INTERNAL_ERROR, message=why)
 
     def _end(self, call: Call, outcome: Outcome, size_out: int) -> None:
-        who = caller().name
         line: dict[str, Any] = {
             "event": call.event,
             "what": call.name if outcome.word == "ok" else self._shapes.name(call.name),
-            "who": self._name(who),
+            "who": call.who,
             "outcome": outcome.word,
             "ms": round((time.perf_counter() - call.started) * 1000, 2),
             "in": _length(call.arguments),
@@ -220,10 +210,10 @@ class Audit(Middleware):
         if call.trace:
             line["trace"] = call.trace
         self._write(line)
-        self._warn(who, outcome.word == "denied")
+        self._warn(call.who, outcome.word == "denied")
 
     def _warn(self, who: str, denied: bool) -> None:
-        for unusual in self._unusual.seen(self._clock(), self._name(who), denied):
+        for unusual in self._unusual.seen(self._clock(), who, denied):
             log.warning("unusual", what=unusual)
             self._write({"event": "unusual", "what": unusual})
 
