@@ -250,8 +250,8 @@ async def test_an_answer_after_the_deadline_reaches_nobody(world: World) -> None
         (
             ("google", "apertium"), "en", "sr-Latn",
             "No engine here translates from en to sr-Latn. Nearest: Serbian (sr). mymemory could, if the "
-            "operator configured that. Apertium could with the package apertium-hbs-eng. translate_languages lists "
-            "what can be done.",
+            "operator configured that. Apertium could with the package apertium-hbs-eng. translate_languages "
+            "lists what can be done.",
         ),
         (
             ("apertium",), "en", "es-MX", "",

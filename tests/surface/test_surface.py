@@ -25,13 +25,15 @@ TOOLS = {
     "files_info", "status",
 }  # fmt: skip
 WRITING = {  # only there when writing is on
-    "files_write", "files_edit", "files_create_directory", "files_move", "files_copy", "files_delete", "sql_export",
+    "files_write", "files_edit", "files_create_directory", "files_move", "files_copy", "files_delete",
+    "sql_export",
 }  # fmt: skip
 PROMPTS = {"translate_document", "weather_briefing", "sql_analyst", "files_summarise", "travel_briefing"}
 URIS = {
     "almanac://status", "almanac://settings", "almanac://translate/languages",
     "almanac://weather/{place}/current", "almanac://weather/{place}/forecast",
-    "almanac://sql/{database}/tables", "almanac://sql/{database}/tables/{table}", "almanac://files/{path*}",
+    "almanac://sql/{database}/tables", "almanac://sql/{database}/tables/{table}",
+    "almanac://files/", "almanac://files/{path*}",
 }  # fmt: skip
 BUDGET = 24_000  # characters of tools/list JSON: about 6,000 tokens of every conversation
 

@@ -1,5 +1,6 @@
 """Nobody gets past without a token: every path, every method, whatever the Host header says."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from mcp import MCPError
 from mcp.types import PromptReference
 
 from auth.tokens import mint
-from tests.web.served import LIST, Served, answered, is_an_error
+from tests.web.served import LIST, MCP, Served, answered, is_an_error
 
 READER, WRITER = mint("reader", ("read",)), mint("writer", ("write",))
 BOTH, ADMIN = mint("both", ("read", "write")), mint("admin", ("admin",))
@@ -99,10 +100,11 @@ def test_a_token_in_the_url_is_none(server: Served, name: str) -> None:
 
 def test_two_authorization_headers_are_refused(server: Served) -> None:
     line = f"Authorization: Bearer {READER[0]}\r\n"
-    said = server.say(
-        f"POST /mcp HTTP/1.1\r\nHost: localhost\r\n{line}{line}Connection: close\r\n\r\n".encode()
-    )
-    assert said.split()[1] == b"400"
+    body = json.dumps(LIST)
+    usual = "".join(f"{name}: {text}\r\n" for name, text in MCP.items())
+    usual += f"Host: localhost\r\nConnection: close\r\nContent-Length: {len(body)}\r\n"
+    said = [server.say(f"POST /mcp HTTP/1.1\r\n{usual}{line * n}\r\n{body}".encode()) for n in (1, 2)]
+    assert [one.split()[1] for one in said] == [b"200", b"400"]
 
 
 @pytest.mark.parametrize("token", [READER[0], NEW_READER[0]], ids=["old", "new"])
