@@ -29,14 +29,14 @@ class Verdict(NamedTuple):
     notes: tuple[str, ...]
 
 
-def files_of(path: Path) -> list[Path]:
+def audit_files(path: Path) -> list[Path]:
     """All files of the chain, oldest first."""
     return [*rotated(path), *([path] if path.exists() else [])]
 
 
 def events(path: Path) -> Iterator[dict[str, Any]]:
     """Every event there is, in order; lines that cannot be read are left out."""
-    for file in files_of(path):
+    for file in audit_files(path):
         with file.open("rb") as lines:
             for line in lines:
                 try:
@@ -57,7 +57,7 @@ def verify(path: Path, key: bytes, expect: tuple[int, str] | None = None) -> Ver
     """
     head = _head(path, key)  # first: lines written while this reads come after it
     walk = _Walk(key, expect)
-    files = files_of(path)
+    files = audit_files(path)
     for file in files:
         with file.open("rb") as lines:
             for number, line in enumerate(lines, 1):
@@ -168,4 +168,4 @@ class _Walk:
             )
 
 
-__all__ = ["CHAIN_BYTES", "Verdict", "events", "files_of", "verify"]
+__all__ = ["CHAIN_BYTES", "Verdict", "events", "audit_files", "verify"]

@@ -4,8 +4,9 @@ import math
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from backends.weather.names import normalise
@@ -87,6 +88,17 @@ LARGEST_IN = (
 )
 
 
+def _connected(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path.as_uri() + "?mode=ro", uri=True, check_same_thread=False)
+
+
+@lru_cache(maxsize=1)
+def _regions(path: Path, changed_ns: int) -> Regions:
+    """80 ms, when the first name comes with a comma, and once for each state of the file."""
+    with closing(_connected(path)) as database:
+        return Regions(database)
+
+
 class Gazetteer:
     """The cities of one database file, which is only read.
 
@@ -95,8 +107,8 @@ class Gazetteer:
     """
 
     def __init__(self, path: Path) -> None:
-        uri = path.as_uri() + "?mode=ro"
-        self._database = sqlite3.connect(uri, uri=True, check_same_thread=False)
+        self._path = path
+        self._database = _connected(path)
         self.size: int = self._database.execute("SELECT count(*) FROM city").fetchone()[0]
 
     def close(self) -> None:
@@ -104,7 +116,7 @@ class Gazetteer:
 
     @cached_property
     def regions(self) -> Regions:
-        return Regions(self._database)  # 80 ms, once, when the first name comes with a comma
+        return _regions(self._path, self._path.stat().st_mtime_ns)
 
     def exact(self, name: str, accepts: Accepts) -> list[City]:
         """Cities with exactly this name in any language, the likeliest first."""

@@ -23,6 +23,7 @@ class Says:
     """A backend that says how it is."""
 
     max_rows = 100  # the limit in sql_query's description
+    writes = False  # what registering asks of the sandbox
 
     def __init__(self, state: str = "ready", *providers: tuple[str, str], **more: Any) -> None:
         self._health = Health.model_validate(

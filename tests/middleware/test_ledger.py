@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ledger import Ledger, head_path, rotated
-from ledger.reading import Verdict, events, files_of, verify
+from ledger.reading import Verdict, audit_files, events, verify
 
 KEY = b"k" * 32
 HERE = Path(__file__).resolve().parents[2]
@@ -55,7 +55,7 @@ def test_a_chain_goes_on_over_rotations(path: Path) -> None:
     write(path, 100, max_bytes=2_000)
     assert len(rotated(path)) > 5
     found = whole(path)
-    assert (found.files, found.lines) == (len(files_of(path)), 100)
+    assert (found.files, found.lines) == (len(audit_files(path)), 100)
 
 
 def test_the_oldest_files_go_and_the_chain_says_so(path: Path) -> None:
@@ -77,7 +77,7 @@ def test_an_oldest_file_that_somebody_removed_is_missed(path: Path) -> None:
 @pytest.mark.parametrize("keep", [0, 3])
 def test_the_first_line_altered_is_found(path: Path, keep: int) -> None:
     write(path, 100, max_bytes=2_000, keep=keep)
-    first = files_of(path)[0]
+    first = audit_files(path)[0]
     first.write_bytes(first.read_bytes().replace(b'"event":"call"', b'"event":"cell"', 1))
     assert len(verify(path, KEY).problems) == 1
 
@@ -86,7 +86,7 @@ def test_the_first_line_altered_is_found(path: Path, keep: int) -> None:
 def test_one_bit_changed_anywhere_is_found(path: Path, seed: int) -> None:
     write(path, 60, max_bytes=3_000)
     chance = random.Random(seed)
-    file = chance.choice(files_of(path))
+    file = chance.choice(audit_files(path))
     data = bytearray(file.read_bytes())
     data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
     file.write_bytes(data)
@@ -194,7 +194,7 @@ def test_a_server_goes_on_after_damage_and_the_damage_stays_to_be_seen(path: Pat
     assert any("the server found here" in problem for problem in found.problems)
     assert [event["n"] for event in events(path) if "n" in event][-5:] == [11, 12, 13, 14, 15]
     if how in ("torn", "appended"):
-        assert b"half" in b"".join(file.read_bytes() for file in files_of(path)) or how == "appended"
+        assert b"half" in b"".join(file.read_bytes() for file in audit_files(path)) or how == "appended"
 
 
 def test_lines_that_were_written_when_the_process_was_killed_before_the_head_are_kept(path: Path) -> None:
