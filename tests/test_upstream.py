@@ -137,7 +137,7 @@ async def test_every_trouble_is_refused_in_time_and_in_words(
         assert len(app.seen) == attempts
         assert (service.state, service.note) == ("failing", words)
         app.trouble = ""
-        service.breaker.succeeded()  # it may have asked to be left alone
+        service.breaker = Breaker()  # it may have asked to be left alone
         service.timeout_s = 5  # a loaded machine may take longer
         await ask(service, within=5)
         assert (service.state, service.note) == ("ready", "")
@@ -499,6 +499,27 @@ def test_a_breaker_opens_at_once_for_as_long_as_it_is_told() -> None:
     assert breaker.wait_s() == 0
     breaker.failed(wait_s=0)
     assert breaker.wait_s() == 0
+
+
+def test_what_was_asked_before_does_not_shorten_the_wait_a_service_asks_for() -> None:
+    now = [0.0]
+    breaker = Breaker(clock=lambda: now[0])
+    breaker.failed(wait_s=3600)
+    for earlier in (breaker.failed, breaker.succeeded, lambda: breaker.failed(wait_s=5)):
+        earlier()
+        assert (breaker.wait_s(), breaker.left_s()) == (3600, 3600)
+    now[0] = 3600.0
+    assert [breaker.wait_s(), breaker.wait_s()] == [0, 30]
+    breaker.succeeded()
+    assert breaker.wait_s() == 0
+
+
+async def test_a_probe_that_is_declined_is_a_failing_service_and_no_error() -> None:
+    transport = httpx2.MockTransport(lambda request: httpx2.Response(404))
+    async with opened("http://echo.test", transport=transport) as service:
+        with pytest.raises(Unavailable, match=r"^The echo did not accept the question \(HTTP 404\)\."):
+            await service.probe("/", {}, lambda body: body, deadline_in(5))
+        assert service.state == "failing"
 
 
 def test_a_budget_is_of_windows_that_begin_with_the_clock() -> None:

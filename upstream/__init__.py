@@ -1,9 +1,9 @@
 """What every remote provider shares: one HTTP client each, a deadline, retries, and asking once for many."""
 
-from upstream.answers import Declined, Unusable, why_no_connection
+from upstream.answers import Declined, Final, Unusable, not_admitted, why_no_connection
 from upstream.breaker import Breaker
 from upstream.budget import Budget
-from upstream.client import Final, Upstream, deadline_in
+from upstream.client import Upstream, deadline_in
 from upstream.once import Kept, Once
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "Unusable",
     "Upstream",
     "deadline_in",
+    "not_admitted",
     "why_no_connection",
 ]

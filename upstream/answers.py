@@ -7,7 +7,7 @@ import json
 import re
 import ssl
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import httpx2
 
@@ -54,6 +54,18 @@ class Trouble(Exception):
         self.words, self.again, self.after_s, self.ours = words, again, after_s, ours
         wait_s = after_s if open_s is None else open_s
         self.open_s = None if wait_s is None else min(wait_s, LONGEST_PAUSE_S)
+
+
+class Final(NamedTuple):
+    """An answer that no retry makes better: words for it, and for how long to leave the service alone."""
+
+    words: str
+    open_s: float | None = None
+
+
+def not_admitted(status: int, _: Any) -> str:
+    """Words for a service that answers nobody whose User-Agent it does not like; a `final`."""
+    return "does not admit this server (HTTP 403): a contact of yours may be missing" if status == 403 else ""
 
 
 async def read_body(response: httpx2.Response) -> bytes:

@@ -18,7 +18,7 @@ class Breaker:
     ) -> None:
         self._most, self._pause_s, self._clock = failures, pause_s, clock
         self._failures = 0
-        self._until = float("-inf")
+        self._until = self._told = float("-inf")
 
     def wait_s(self) -> float:
         """Seconds until it may be asked; 0.0 when it may be, which has to be told how it went.
@@ -38,11 +38,17 @@ class Breaker:
         return max(0.0, self._until - self._clock()) if self._failures >= self._most else 0.0
 
     def succeeded(self) -> None:
-        """It answered."""
-        self._failures = 0
+        """It answered; that was before it asked to be left alone, if it has."""
+        if self._told <= self._clock():
+            self._failures = 0
 
     def failed(self, wait_s: float | None = None) -> None:
         """It did not; `wait_s` is how long it asked to be left alone, which opens it at once."""
-        self._failures = self._most if wait_s is not None else self._failures + 1
+        now = self._clock()
+        if wait_s is not None:
+            self._failures, self._told = self._most, max(self._told, now + wait_s)
+            self._until = self._told
+            return
+        self._failures += 1
         if self._failures >= self._most:
-            self._until = self._clock() + (self._pause_s if wait_s is None else wait_s)
+            self._until = max(self._told, now + self._pause_s)  # one asked before does not shorten it

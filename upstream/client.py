@@ -8,13 +8,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, Literal, NamedTuple, NoReturn, Protocol, Self, TypeVar
+from typing import Any, Generic, Literal, NoReturn, Protocol, Self, TypeVar
 
 import httpx2
 import structlog
 
 from errors import Unavailable
-from upstream.answers import SLOW, Declined, Trouble, Unusable, decoded, holds_until, judge
+from upstream.answers import SLOW, Declined, Final, Trouble, Unusable, decoded, holds_until, judge
 from upstream.breaker import Breaker
 from upstream.budget import Budget
 from upstream.kept import Stored, name_of
@@ -33,13 +33,6 @@ class Store(Protocol):
 
     async def get(self, collection: str, key: str) -> bytes | None: ...
     async def put(self, collection: str, key: str, value: bytes, ttl_s: float) -> None: ...
-
-
-class Final(NamedTuple):
-    """An answer that no retry makes better: words for it, and for how long to leave the service alone."""
-
-    words: str
-    open_s: float | None = None
 
 
 def deadline_in(seconds: float) -> float:
@@ -152,6 +145,19 @@ class Upstream:
             self._refuse(Trouble(SLOW), error)
         except Trouble as trouble:
             self._refuse(trouble, trouble)
+
+    async def probe(
+        self, path: str, params: Mapping[str, str], parse: Callable[[Any], object], deadline: float
+    ) -> None:
+        """Ask something small, whatever is remembered, to see how it is.
+
+        Raises:
+            Unavailable: It did not answer that.
+        """
+        try:
+            await self.get(path, params, parse, key="probe", ttl_s=0, deadline=deadline)
+        except Declined as error:
+            self._refuse(Trouble(f"did not accept the question (HTTP {error.status})"), error)
 
     async def last(
         self, path: str, parse: Callable[[Any], T], *, key: Hashable, most_s: float

@@ -15,7 +15,8 @@ from backends.weather.texts import cleaned, one_line
 
 Told = tuple[tuple[Alert, ...], tuple[str, ...]]  # alerts, and what was cut from them
 
-COUNTRIES = {"US", "PR", "GU", "VI", "AS", "MP"}
+# The last three are independent, and it issues their forecasts and alerts by treaty.
+COUNTRIES = {"US", "PR", "GU", "VI", "AS", "MP", "FM", "MH", "PW"}
 # (south, north, west, east) of what it covers: a point elsewhere needs no question.
 BOXES = (
     (24, 50, -125, -66),  # the 48 states
@@ -25,6 +26,7 @@ BOXES = (
     (17, 19, -68, -64),  # Puerto Rico and the Virgin Islands
     (13, 21, 144, 147),  # Guam and the Northern Marianas
     (-15, -10, -172, -168),  # American Samoa
+    (0, 15, 131, 173),  # Palau, Micronesia and the Marshall Islands
 )
 SEVERITIES = ("Extreme", "Severe", "Moderate", "Minor")  # and Unknown, last
 
@@ -34,12 +36,14 @@ ADDRESS = re.compile(r"https://api\.weather\.gov/[!-~]{1,270}")
 
 
 class _Properties(BaseModel):
+    status: str = "Actual"  # or Exercise, System, Test, Draft
+    messageType: str = "Alert"  # noqa: N815 - the service's own name; or Update, Cancel
     event: str | None = None
     severity: str | None = None
     urgency: str | None = None
     certainty: str | None = None
     headline: str | None = None
-    areaDesc: str | None = None  # noqa: N815 - the service's own name
+    areaDesc: str | None = None  # noqa: N815
     onset: str | None = None
     effective: str | None = None
     ends: str | None = None
@@ -74,7 +78,11 @@ def may_cover(city: City) -> bool:
 
 def read_alerts(body: Any) -> Told:
     """The alerts, worst first, and what was cut from them."""
-    features = _Collection.model_validate(body).features
+    features = [
+        feature
+        for feature in _Collection.model_validate(body).features
+        if feature.properties.status == "Actual" and feature.properties.messageType != "Cancel"
+    ]
     features.sort(key=lambda feature: _rank(feature.properties.severity))
     notices = []
     if len(features) > MOST:

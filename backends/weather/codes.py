@@ -2,6 +2,8 @@
 
 from bisect import bisect_left
 
+MOST_VALUE = 1e6  # of anything that is told: carbon monoxide has reached 50,000 μg/m³
+
 WMO = {
     0: "clear",
     1: "mainly clear",

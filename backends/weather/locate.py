@@ -23,6 +23,7 @@ class Located:
 
     cities: tuple[City, ...]
     notices: tuple[str, ...] = ()
+    searched: bool = False  # by the geocoder
 
     @property
     def best(self) -> City:
@@ -65,7 +66,7 @@ class Locator:
                 return _located(question, found)
             raise Unavailable(_not_found_offline(question, found, error)) from error
         if cities:
-            return Located(cities)
+            return Located(cities, searched=True)
         if found and found.cities:
             return _located(question, found)
         raise Unknown(_unknown(question, found))

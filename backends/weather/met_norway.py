@@ -1,20 +1,21 @@
 """MET Norway's locationforecast: the whole world, nine days ahead, hourly at first and then by six hours."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any, Self
 
 import httpx2
-from pydantic import AwareDatetime, BaseModel
+from pydantic import AwareDatetime, BaseModel, Field
 
 from backends.weather.dialects import code_of_symbol
 from backends.weather.forecasters import NotCovered, Point
 from backends.weather.gazetteer import City
-from backends.weather.outlook import Outlook, Step, numbers
+from backends.weather.outlook import HOUR, Outlook, Step, numbers
+from backends.weather.replies import MOST_TIMES
 from config import WeatherSettings
 from errors import Unavailable
-from upstream import Declined, Kept, Upstream
+from upstream import Declined, Kept, Unusable, Upstream, not_admitted
 from upstream.client import Store
 
 CREDIT = "Data from MET Norway, CC BY 4.0"
@@ -42,7 +43,7 @@ class _Entry(BaseModel):
 
 class _Properties(BaseModel):
     meta: dict[str, Any]
-    timeseries: list[_Entry]
+    timeseries: list[_Entry] = Field(max_length=MOST_TIMES)
 
 
 class _Reply(BaseModel):
@@ -63,12 +64,14 @@ class MetNorway:
         clock: Callable[[], float],
         store: Store | None = None,
     ) -> None:
+        self._clock = clock
         self.service = Upstream(
             name=self.name,
             url=settings.met_norway_url,
             agent=agent,  # without one, or with a library's, it answers 403
             timeout_s=settings.timeout,
             pace_s=PACE_S,
+            final=not_admitted,
             transport=transport,
             clock=clock,
             store=store,
@@ -94,7 +97,7 @@ class MetNorway:
             return await self.service.get(
                 PATH,
                 params,
-                read,
+                self._current,
                 key=point.near,
                 ttl_s=LONGEST_S,
                 deadline=deadline,
@@ -112,8 +115,15 @@ class MetNorway:
 
     async def probe(self, deadline: float) -> None:
         """Ask something small, whatever is remembered."""
-        params = {"lat": "59.9", "lon": "10.7"}
-        await self.service.get(PATH, params, read, key="probe", ttl_s=0, deadline=deadline)
+        await self.service.probe(PATH, {"lat": "59.9", "lon": "10.7"}, read, deadline)
+
+    def _current(self, body: Any) -> Outlook:
+        """The reply, unless all of it is over."""
+        outlook = read(body)
+        last = outlook.steps[-1]
+        if last.time + HOUR * last.hours <= datetime.fromtimestamp(self._clock(), UTC):
+            raise Unusable("sent a forecast of the past")
+        return outlook
 
 
 def read(body: Any) -> Outlook:

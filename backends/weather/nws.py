@@ -3,20 +3,22 @@
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import httpx2
 from pydantic import AwareDatetime, BaseModel, Field
 
 from backends.weather.alerts import Told, covers, may_cover, read_alerts
+from backends.weather.codes import MOST_VALUE
 from backends.weather.dialects import code_of_words, degrees_of, kmh_of
 from backends.weather.forecasters import NotCovered, Point
 from backends.weather.gazetteer import City
 from backends.weather.outlook import Outlook, Step
+from backends.weather.replies import MOST_TIMES
 from backends.weather.texts import Timezone
 from config import WeatherSettings
 from errors import Unavailable
-from upstream import Declined, Kept, Unusable, Upstream
+from upstream import Declined, Kept, Unusable, Upstream, not_admitted
 from upstream.client import Store
 
 CREDIT = "US National Weather Service"
@@ -34,6 +36,9 @@ class _Grid(BaseModel):
     timeZone: Timezone  # noqa: N815
 
 
+_Number = Annotated[float, Field(ge=-MOST_VALUE, le=MOST_VALUE)]
+
+
 class _Point(BaseModel):
     properties: dict[str, Any]
 
@@ -43,7 +48,7 @@ class _Gridded(BaseModel):
 
 
 class _Value(BaseModel):
-    value: float | None = Field(None, allow_inf_nan=False)
+    value: _Number | None = None
     unitCode: str = ""  # noqa: N815
 
 
@@ -51,7 +56,7 @@ class _Period(BaseModel):
     startTime: AwareDatetime  # noqa: N815
     endTime: AwareDatetime  # noqa: N815
     isDaytime: bool  # noqa: N815
-    temperature: float | _Value | None = None
+    temperature: _Number | _Value | None = None
     temperatureUnit: str = "C"  # noqa: N815
     probabilityOfPrecipitation: _Value = _Value()  # noqa: N815
     relativeHumidity: _Value = _Value()  # noqa: N815
@@ -61,7 +66,7 @@ class _Period(BaseModel):
 
 
 class _Periods(BaseModel):
-    periods: list[_Period]
+    periods: list[_Period] = Field(max_length=MOST_TIMES)
 
 
 class _Reply(BaseModel):
@@ -92,6 +97,7 @@ class Nws:
                 timeout_s=settings.timeout,
                 otherwise=otherwise,
                 headers={"Accept": "application/geo+json"},  # without it old answers were seen
+                final=not_admitted,
                 retry_on=frozenset({500, 502, 503, 504}),  # its 500s come and go
                 transport=transport,
                 clock=clock,
@@ -168,12 +174,11 @@ class Nws:
     async def probe(self, deadline: float) -> None:
         """Ask something small, whatever is remembered."""
         point = {"point": "38.8951,-77.0364"}
-        await self.alerting.get("/alerts/active", point, read_alerts, key="probe", ttl_s=0, deadline=deadline)
+        await self.alerting.probe("/alerts/active", point, read_alerts, deadline)
 
     async def probe_forecast(self, deadline: float) -> None:
         """The same of what the forecast begins with."""
-        path = "/points/38.8951,-77.0364"
-        await self.service.get(path, {}, _read_grid, key="probe", ttl_s=0, deadline=deadline)
+        await self.service.probe("/points/38.8951,-77.0364", {}, _read_grid, deadline)
 
     async def _grid(self, city: City, deadline: float) -> Kept[_Grid]:
         try:

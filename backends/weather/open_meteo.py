@@ -12,6 +12,7 @@ from typing import Any, Generic, Self, TypeVar
 
 import httpx2
 
+from backends.weather.forecasters import NotCovered
 from backends.weather.gazetteer import City
 from backends.weather.replies import (
     POLLUTANTS,
@@ -165,16 +166,22 @@ class OpenMeteo:
         await self._stack.aclose()
 
     def covers(self, city: City) -> bool:
-        """The whole world."""
+        """The whole world; one that is self-hosted may have less, and says so by telling nothing."""
         return True
 
     async def now(self, city: City, deadline: float) -> Kept[Local[Now]]:
         """The weather now."""
-        return await self._now(city).ask(deadline)
+        kept = await self._now(city).ask(deadline)
+        if _silent(kept.value.weather):
+            raise NotCovered
+        return kept
 
     async def ahead(self, city: City, hourly: bool, deadline: float) -> Kept[Local[Ahead]]:
         """Daily weather from today on, and hourly if asked."""
-        return await self._ahead(city, hourly).ask(deadline)
+        kept = await self._ahead(city, hourly).ask(deadline)
+        if all(_silent(day) for day in kept.value.weather.days):
+            raise NotCovered
+        return kept
 
     async def last_now(self, city: City) -> Kept[Local[Now]] | None:
         """The last weather that was told as that of the time."""
@@ -262,6 +269,12 @@ class OpenMeteo:
 def _host(url: str, key: str) -> str:
     """The address for those who pay, if there is a key; a self-hosted one is what it is."""
     return UNPAID.sub(r"\1customer-", url, count=1) if key else url
+
+
+def _silent(told: Now | Day) -> bool:
+    """Whether it has no values at all, as of a place or time that no model of the server covers."""
+    told_of = {**dict(told), "time": None, "date": None, "weather": None, "sunrise": None, "sunset": None}
+    return all(value is None for name, value in told_of.items() if name != "is_day")
 
 
 def _at(city: City) -> dict[str, str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
 
-from backends.weather.codes import weather_words
+from backends.weather.codes import MOST_VALUE, weather_words
 from backends.weather.gazetteer import City
 from backends.weather.replies import Ahead, Local
 from backends.weather.results import ForecastDay, Hour, Now
@@ -170,4 +170,6 @@ def numbers(values: dict[str, Any], *names: str) -> Iterator[float | None]:
         value = values.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise ValueError(f"{name} is not a number")
+        if value is not None and not abs(value) <= MOST_VALUE:
+            raise ValueError(f"{name} is no such number")
         yield value

@@ -214,13 +214,13 @@ def _also_an_area(gazetteer: Gazetteer, name: str, cities: Sequence[City]) -> st
     example = quote(str(largest))
     is_country = (largest.country_code, "") in areas
     named_so = next((city for city in cities if squeezed(city.name) == squeezed(name)), None)
-    if not is_country and cities and cities[0].population >= WELL_KNOWN:
+    if not is_country and cities and cities[0].population >= max(WELL_KNOWN, largest.population):
         return ""
     if is_country or not named_so:
         # "Armenia" is hardly ever the city in Colombia: a wrong answer is worse than a question.
         other = f" There is also {quote(str(named_so))}." if named_so else ""
         raise Unknown(f"{quote(name)} is a country or region; name a place in it, such as {example}.{other}")
-    if named_so.population >= WELL_KNOWN:
+    if named_so.population >= max(WELL_KNOWN, largest.population):
         return ""
     return (
         f"{quote(name)} is also a region of {largest.country}; if that is meant, name a place in it, "

@@ -7,16 +7,20 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, Field
 
-from backends.weather.codes import european_level, us_level, weather_words
+from backends.weather.codes import MOST_VALUE, european_level, us_level, weather_words
 from backends.weather.gazetteer import City
 from backends.weather.results import Air, Day, ForecastDay, Hour, Now
+from backends.weather.sun import zone_of
 from backends.weather.texts import Line, Timezone
 
 T = TypeVar("T")
 
 POLLUTANTS = ("pm2_5", "pm10", "ozone", "nitrogen_dioxide", "sulphur_dioxide", "carbon_monoxide")
 
-Value = Annotated[float, Field(allow_inf_nan=False)] | str | None
+MOST_TIMES = 1000  # in a reply: a year of days, or sixteen days of hours, which are 384
+MOST_TOWNS = 100
+Value = Annotated[float, Field(ge=-MOST_VALUE, le=MOST_VALUE)] | str | None
+Column = Annotated[list[Value], Field(max_length=MOST_TIMES)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +57,21 @@ class _Reply(BaseModel):
     utc_offset_seconds: int = Field(gt=-86_400, lt=86_400)
     timezone: Timezone
     current: dict[str, Value] = {}
-    hourly: dict[str, list[Value]] = {}
-    daily: dict[str, list[Value]] = {}
+    hourly: dict[str, Column] = {}
+    daily: dict[str, Column] = {}
 
     def local(self, time: Value) -> str:
-        """A time of the reply, which is local and says no offset, with it; "" for none."""
+        """A time of the reply as clocks there show it, with its offset; "" for none.
+
+        The whole reply is told in the offset of the day it is asked on, winter and summer alike.
+        """
         if time is None:
             return ""
-        offset = timezone(timedelta(seconds=self.utc_offset_seconds))
-        return datetime.fromisoformat(str(time)).replace(tzinfo=offset).isoformat(timespec="minutes")
+        told = timezone(timedelta(seconds=self.utc_offset_seconds))
+        when = datetime.fromisoformat(str(time)).replace(tzinfo=told)
+        return when.astimezone(zone_of(self.timezone, self.utc_offset_seconds / 240)).isoformat(
+            timespec="minutes"
+        )
 
 
 class _Town(BaseModel):
@@ -78,7 +88,7 @@ class _Town(BaseModel):
 
 
 class _Towns(BaseModel):
-    results: list[_Town] = []  # nothing found: there is no such key
+    results: list[_Town] = Field([], max_length=MOST_TOWNS)  # nothing found: there is no such key
 
 
 def _rows(columns: Mapping[str, list[Value]]) -> Iterator[Row]:

@@ -41,6 +41,7 @@ from upstream import Kept, Upstream, deadline_in
 T = TypeVar("T")
 
 PLACES_CREDIT = "GeoNames, CC BY 4.0"
+GEOCODER_CREDIT = "Open-Meteo.com"
 PROBE_S = 4
 AIR_UNITS = {
     "pollutants": "μg/m³",
@@ -102,7 +103,8 @@ class Weather:
         more = len(located.cities) - len(shown)
         are = "is" if more == 1 else "are"
         cut = (f"{more} more {are} possible; raise limit or add a country or region.",) if more else ()
-        return Candidates(places=shown, notices=located.notices + cut, source=PLACES_CREDIT)
+        source = f"{GEOCODER_CREDIT}, {PLACES_CREDIT}" if located.searched else PLACES_CREDIT
+        return Candidates(places=shown, notices=located.notices + cut, source=source)
 
     async def current(self, place: str, units: Units = "metric", report: Report = unheard) -> Current:
         """The weather of a place now."""
@@ -182,9 +184,12 @@ class Weather:
         kept, notices = await self._or_last(
             self._open_meteo.air(located.best, deadline), lambda: self._open_meteo.last_air(located.best)
         )
+        air = kept.value.weather
+        silent = not air.pollutants and air.european_aqi is None and air.us_aqi is None
+        nothing = ("No pollutants are known for this place and time.",) if silent else ()
         return AirQuality(
-            **self._about(located, Answered(kept, AIR_CREDIT, notices), kept.value.timezone),
-            **dict(kept.value.weather),
+            **self._about(located, Answered(kept, AIR_CREDIT, notices + nothing), kept.value.timezone),
+            **dict(air),
             units=AIR_UNITS,
         )
 

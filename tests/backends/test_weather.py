@@ -6,25 +6,30 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import stamina
 
 from backends.weather import Weather
 from backends.weather.alerts import read_alerts
 from backends.weather.codes import WMO, european_level, us_level, weather_words
+from backends.weather.met_norway import read as read_met
+from backends.weather.nws import _read as read_nws
 from backends.weather.open_meteo import _host
 from backends.weather.places import read
-from backends.weather.replies import read_air, read_now, read_towns
+from backends.weather.replies import read_air, read_forecast, read_history, read_now, read_towns
 from backends.weather.results import Record
 from config import WeatherSettings
 from errors import Refusal, TooMuch, Unavailable, Unknown
-from tests.fakes.nws import alert
-from tests.fakes.open_meteo import value
+from tests.fakes.nws import alert, period
+from tests.fakes.open_meteo import NOW, value
 from tests.fakes.troubles import TROUBLES
 from tests.fakes.weather import Sky
+from upstream.answers import decoded
 
 TIMEOUT_S = 0.4
 SLACK_S = 1.0  # for a machine that does other things as well; nobody answers for ten seconds
@@ -242,17 +247,79 @@ def test_an_index_has_its_word(index: float | None, european: str, us: str) -> N
 
 async def test_values_that_are_not_there_are_left_out(sky: Sky) -> None:
     sky.open_meteo.gaps = True
+    hours = {"time": ["2026-06-01T12:00"], "temperature_2m": [None]}
+    sky.open_meteo.reply = {
+        "utc_offset_seconds": 0,
+        "timezone": "GMT",
+        "current": {"time": "2026-06-01T12:00", "temperature_2m": None, "wind_speed_10m": 3},
+        "daily": {"time": ["2026-06-01", "2026-06-02"], "temperature_2m_max": [None, 20]},
+        "hourly": hours,
+    }
     async with opened(sky) as weather:
         now = shown(await weather.current("Lima"))
         past = await weather.history("Lima", "2026-05-30", "2026-06-01")
-        air = shown(await weather.air_quality("Lima"))
+        no_air = await weather.air_quality("Lima")
         ahead = shown(await weather.forecast("Lima", hourly=True))
     assert "temperature" not in now
     assert now["weather"] == ""
     assert set(shown(past)["days"][0]) == {"date", "weather", "sunrise", "sunset"}
     assert past.notices == ("3 of the 3 days have no values yet or none at all.",)
+    air = shown(no_air)
     assert air["pollutants"] == {}
-    assert ahead["hours"][0] == {"time": "2026-06-01T07:00-05:00", "weather": ""}
+    assert "us_aqi" not in air
+    assert no_air.notices == ("No pollutants are known for this place and time.",)
+    assert ahead["days"][0] == {"date": "2026-06-01", "weather": "", "sunrise": "", "sunset": ""}
+    assert ahead["hours"][0] == {"time": "2026-06-01T12:00+00:00", "weather": ""}
+
+
+async def test_times_are_those_of_the_clocks_there_summer_and_winter(sky: Sky) -> None:
+    """Open-Meteo tells a whole reply in the offset of the day on which it is asked."""
+    sky.open_meteo.reply = {
+        "utc_offset_seconds": 7200,
+        "timezone": "Europe/Madrid",
+        "current": {"time": "2026-10-24T23:00", "temperature_2m": 12},
+        "daily": {
+            "time": ["2026-10-24", "2026-10-25"],
+            "temperature_2m_max": [20, 21],
+            "sunrise": ["2026-10-24T08:34", "2026-10-25T08:35"],
+            "sunset": ["2026-10-24T19:19", "2026-10-25T19:18"],
+        },
+    }
+    async with opened(sky, clock=datetime(2026, 10, 24, 21, tzinfo=UTC).timestamp) as weather:
+        days = (await weather.forecast("Madrid", days=2)).days
+        now = await weather.current("Madrid")
+    assert [(day.sunrise, day.sunset) for day in days] == [
+        ("2026-10-24T08:34+02:00", "2026-10-24T19:19+02:00"),
+        ("2026-10-25T07:35+01:00", "2026-10-25T18:18+01:00"),
+    ]
+    assert (now.time, now.place.local_time) == ("2026-10-24T23:00+02:00",) * 2
+
+
+@pytest.mark.parametrize("much", ["1e999", "1.7e308", "-1e7"])
+async def test_numbers_no_weather_has_are_no_answer(sky: Sky, much: str) -> None:
+    body = {"utc_offset_seconds": 0, "timezone": "GMT", "current": {"time": "2026-06-01T12:00"}}
+    body["current"]["temperature_2m"] = "much"
+    content = json.dumps(body).replace('"much"', much).encode()
+    with pytest.raises(ValueError, match="temperature_2m"):
+        read_now(decoded(content))
+    step = {"instant": {"details": {"air_temperature": "much"}}, "next_1_hours": {}}
+    series = [{"time": "2026-06-01T12:00:00Z", "data": step}]
+    content = json.dumps({"properties": {"meta": {}, "timeseries": series}}).replace('"much"', much).encode()
+    with pytest.raises(ValueError, match="air_temperature"):
+        read_met(decoded(content))
+    periods = [period(NOW, temperature="much")]
+    content = json.dumps({"properties": {"periods": periods}}).replace('"much"', much).encode()
+    with pytest.raises(ValueError, match="temperature"):
+        read_nws(decoded(content), "GMT")
+
+
+def test_more_times_than_were_asked_for_are_no_answer() -> None:
+    body = {"utc_offset_seconds": 0, "timezone": "GMT", "daily": {"time": ["2026-06-01"] * 20_000}}
+    for reader in (read_forecast, read_history):
+        with pytest.raises(ValueError, match="at most 1000"):
+            reader(body)
+    with pytest.raises(ValueError, match="at most 100"):
+        read_towns({"results": [{"name": "a", "latitude": 1, "longitude": 1}] * 101})
 
 
 async def test_alerts_have_three_different_answers(sky: Sky) -> None:
@@ -302,6 +369,31 @@ async def test_a_point_is_covered_if_the_service_says_so(
     async with opened(sky) as weather:
         assert (await weather.alerts(point)).state == state
     assert [path for path, _ in sky.nws.seen] == asked
+
+
+async def test_tests_exercises_and_what_was_taken_back_are_no_alerts(sky: Sky) -> None:
+    odd: tuple[dict[str, str], ...] = (
+        {"status": "Test"},
+        {"status": "Exercise"},
+        {"status": "Draft"},
+        {"messageType": "Cancel"},
+    )
+    sky.nws.alerts = [alert(event=f"Tsunami Warning {number}", **over) for number, over in enumerate(odd)]
+    async with opened(sky) as weather:
+        assert (await weather.alerts("Los Angeles")).state == "none issued"
+        sky.nws.alerts += [alert(status="Actual", messageType="Update")]
+        assert [told.event for told in (await weather.alerts("San Diego")).alerts] == ["Heat Advisory"]
+
+
+@pytest.mark.parametrize(
+    ("place", "path"), [("Majuro", "/alerts/active"), ("7.3,134.5", "/points/7.3000,134.5000")]
+)
+async def test_the_islands_that_the_us_service_warns_by_treaty_are_asked_about(
+    sky: Sky, place: str, path: str
+) -> None:
+    async with opened(sky) as weather:
+        await weather.alerts(place)
+    assert sky.nws.seen[0][0] == path
 
 
 async def test_alerts_are_cut_cleaned_and_say_so(sky: Sky) -> None:
@@ -497,6 +589,7 @@ async def test_what_the_list_lacks_is_asked_of_the_geocoder(sky: Sky) -> None:
     assert [(place.name, place.country, place.timezone) for place in found.places] == [
         ("Ollantaytambo", "Peru", "America/Lima")
     ]
+    assert found.source == "Open-Meteo.com, GeoNames, CC BY 4.0"
     asked = [query for path, query in sky.open_meteo.seen if path == "/v1/search"]
     assert asked[0] == {
         "name": "Ollantaytambo", "count": "20", "language": "en", "format": "json", "countryCode": "PE",
@@ -690,6 +783,28 @@ async def test_health_is_told_without_asking_unless_it_is_to_probe(sky: Sky) -> 
     assert worse.mend
     assert {p.name: p.state for p in worse.providers}["The US National Weather Service"] == "ready"
     assert {p.name: p.note for p in worse.providers}["Open-Meteo"] == "is in trouble (HTTP 503)"
+
+
+async def test_a_service_that_does_not_admit_us_is_failing_and_asked_no_more(sky: Sky) -> None:
+    settings = WeatherSettings.model_validate(sky.settings)
+    seen: list[str] = []
+
+    def refuse(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request.url.path)
+        return httpx2.Response(403, json={"title": "Forbidden"})
+
+    async with Weather(settings, httpx2.MockTransport(refuse)) as weather:
+        health = await weather.health(probe=True)
+        assert {provider.state for provider in health.providers} == {"failing"}
+        notes = {provider.name: provider.note for provider in health.providers}
+        assert (
+            notes["MET Norway"] == "does not admit this server (HTTP 403): a contact of yours may be missing"
+        )
+        seen.clear()
+        for place in ("1,1", "2,2", "3,3", "4,4"):
+            with pytest.raises(Unavailable, match="MET Norway does not admit this server"):
+                await weather.current(place)
+    assert seen.count("/weatherapi/locationforecast/2.0/complete") == 2
 
 
 async def test_a_probe_ends_in_time_when_nobody_answers(sky: Sky) -> None:

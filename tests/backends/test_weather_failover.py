@@ -236,6 +236,20 @@ async def test_a_service_that_does_not_cover_the_place_is_no_trouble(sky: Sky) -
     assert quebec.source == CREDITS["met_norway"]
 
 
+async def test_a_server_that_has_no_values_for_the_place_is_no_answer(sky: Sky) -> None:
+    """A self-hosted Open-Meteo tells nulls where none of its models reaches."""
+    sky.open_meteo.gaps = True
+    async with opened(sky) as weather:
+        now, ahead = await weather.current(LIMA), await weather.forecast(LIMA)
+        assert weather._open_meteo.services[0].state == "ready"
+    assert now.source == ahead.source == CREDITS["met_norway"]
+    assert now.temperature is not None
+    async with opened(sky, providers="open_meteo") as weather:
+        for ask in (weather.current, weather.forecast):
+            with pytest.raises(Unavailable, match="No weather service that is set covers"):
+                await ask(LIMA)
+
+
 async def test_a_slow_service_leaves_the_next_its_time_and_is_left_alone_after_three_times(sky: Sky) -> None:
     sky.open_meteo.trouble = "slow"
     async with opened(sky, timeout=0.8) as weather:
@@ -587,6 +601,13 @@ async def test_an_answer_without_expires_holds_half_an_hour_and_one_in_the_past_
             clock.now += seconds
             await weather.current(LIMA)
             assert len(fake.seen) == times
+
+
+async def test_a_forecast_that_is_over_is_not_taken_for_the_weather_now(sky: Sky) -> None:
+    sky.met_norway.now = NOW - timedelta(days=9, hours=1)
+    async with opened(sky, providers="met_norway") as weather:
+        with pytest.raises(Unavailable, match="MET Norway sent a forecast of the past"):
+            await weather.current(LIMA)
 
 
 async def test_a_203_is_said_in_the_log(sky: Sky) -> None:

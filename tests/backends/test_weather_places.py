@@ -41,6 +41,7 @@ EXACT = [
     ("Paris", "Paris", "FR", ""),
     ("Paris, Texas", "Paris", "US", "TX"),
     ("Paris, TX", "Paris", "US", "TX"),
+    ("Hong Kong, China", "Hong Kong", "HK", ""),
     ("Paris, US", "Paris", "US", "TX"),
     ("Paris, Texas, United States", "Paris", "US", "TX"),
     ("Paris Texas", "Paris", "US", "TX"),
@@ -200,6 +201,7 @@ async def test_a_country_or_region_asks_for_a_place_in_it(places: Places, typed:
         ("Virginia", "Virginia, Free State, South Africa", "region of United States; "),
         ("Parana", "Paraná, Entre Rios, Argentina", "region of Brazil; "),
         ("Santafé", "Santa Fe, New Mexico, United States", "region of Argentina; "),
+        ("Bali", "Bāli, West Bengal, India", "region of Indonesia; .*'Denpasar, Bali, Indonesia'"),
     ],
 )
 async def test_a_city_that_shares_its_name_with_a_region_is_a_city_and_the_region_is_told(
