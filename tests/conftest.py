@@ -27,6 +27,11 @@ HANDLERS = ("log_handler", "progress_handler", "elicitation_handler")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Three workers to two processors, because a third of the tests' time is waiting for another process."""
+    return max(2, (os.cpu_count() or 1) * 3 // 2)
+
+
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection to anywhere but this machine fails the test that makes it."""

@@ -78,12 +78,12 @@ def taken_by_three_processes(directory: Path, url: str, rate: str) -> int:
     return sum(int(process.communicate()[0]) for process in processes)
 
 
-@pytest.mark.parametrize("rate", ["123/day", "123/hour"])
+@pytest.mark.parametrize("rate", [pytest.param("123/day", marks=pytest.mark.slow), "123/hour"])
 def test_three_processes_with_one_file_let_exactly_the_limit_through(tmp_path: Path, rate: str) -> None:
     assert taken_by_three_processes(tmp_path, "", rate) == 123
 
 
-@pytest.mark.parametrize("rate", ["123/day", "123/hour"])
+@pytest.mark.parametrize("rate", [pytest.param("123/day", marks=pytest.mark.slow), "123/hour"])
 def test_three_processes_with_one_redis_let_exactly_the_limit_through(
     tmp_path: Path, redis: str, rate: str
 ) -> None:

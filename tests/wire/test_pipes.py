@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from mcp.types import INVALID_REQUEST, PARSE_ERROR
 
 from tests.wire.conftest import Stdio
@@ -115,28 +114,26 @@ def test_a_client_that_closes_its_ears_ends_without_a_traceback(stdio: Start) ->
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize(
-    ("line", "number", "code"),
-    [
-        (b"{nonsense", None, PARSE_ERROR),
-        (b"[" * 100_000, None, PARSE_ERROR),
-        (b'{"jsonrpc": "2.0", "id": 7, "method": 5}', 7, INVALID_REQUEST),
-        (b'{"jsonrpc": "2.0", "id": true, "method": 5}', None, INVALID_REQUEST),
-        (b'[{"jsonrpc": "2.0", "id": 7, "method": "ping"}]', None, INVALID_REQUEST),
-        (b'{"id": "a", "method": "ping"}', "a", INVALID_REQUEST),
-        (b'"text"', None, INVALID_REQUEST),
-    ],
-)
-def test_a_line_that_is_no_message_is_answered_and_the_next_one_too(
-    stdio: Start, line: bytes, number: Any, code: int
-) -> None:
+NO_MESSAGES = [
+    (b"{nonsense", None, PARSE_ERROR),
+    (b"[" * 100_000, None, PARSE_ERROR),
+    (b'{"jsonrpc": "2.0", "id": 7, "method": 5}', 7, INVALID_REQUEST),
+    (b'{"jsonrpc": "2.0", "id": true, "method": 5}', None, INVALID_REQUEST),
+    (b'[{"jsonrpc": "2.0", "id": 7, "method": "ping"}]', None, INVALID_REQUEST),
+    (b'{"id": "a", "method": "ping"}', "a", INVALID_REQUEST),
+    (b'"text"', None, INVALID_REQUEST),
+]
+
+
+def test_a_line_that_is_no_message_is_answered_and_the_next_one_too(stdio: Start) -> None:
     server = stdio()
     server.initialize()
-    server.send(line)
-    refused = read(server)
-    assert (refused["id"], refused["error"]["code"]) == (number, code)
-    server.send(query(8, "SELECT 8"))
-    assert server.answer(8)["result"]["structuredContent"]["rows"] == [[8]]
+    for number, (line, its_id, code) in enumerate(NO_MESSAGES, start=8):
+        server.send(line)
+        refused = read(server)
+        assert (refused["id"], refused["error"]["code"]) == (its_id, code), line
+        server.send(query(number, f"SELECT {number}"))
+        assert server.answer(number)["result"]["structuredContent"]["rows"] == [[number]]
 
 
 def test_a_message_over_the_longest_is_refused_and_the_next_one_is_answered(stdio: Start) -> None:
