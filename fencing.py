@@ -17,9 +17,10 @@ from typing import Any
 MARK_BYTES = 8
 LARGE = 50_000  # characters; RE2 takes 1.3 ms for a million, and 60 ms to be imported
 MOST_ORDERS = 10  # that are told of
-MOST_PLACES = 2_000  # that are looked at more closely, 6 µs each
+MOST_PLACES = 20_000  # of each needle that are looked at more closely, 2 µs each
 AROUND = 120  # characters before and after
 
+_SELECTOR = "[\ufe00-\ufe0f\U000e0100-\U000e01ef]"
 # What is not seen, by kind and in this order. Line ends and tabs stay, and so do joiners and variation
 # selectors that follow a character they can belong to: Persian, Hindi and emoji need them. A sequence ends
 # at a quote or a backslash, which may be JSON's own.
@@ -31,9 +32,10 @@ _KINDS = {
     "tag": "[\U000e0000-\U000e007f]",
     "invisible": "[\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u2060-\u2065\u206a-\u206f\u3164"
     "\ufeff\uffa0\ufff9-\ufffb\U000e0080-\U000e00ff\U000e01f0-\U000e0fff\U0001d173-\U0001d17a]",
-    "joiner": "(?<![\u0590-\U000e0000])[\u200c\u200d]+|(?<=[\u200c\u200d])[\u200c\u200d]+",
-    "selector": "(?<![\u00a9\u00ae#*0-9\u1000-\U0001faff])[\ufe00-\ufe0f\U000e0100-\U000e01ef]+"
-    "|(?<=[\ufe00-\ufe0f\U000e0100-\U000e01ef])[\ufe00-\ufe0f\U000e0100-\U000e01ef]+",
+    # The class comes first and then what was before it: so a page is searched in a hundredth of the time.
+    "joiner": "[\u200c\u200d](?:(?<![\u0590-\U000e0000].)|(?<=[\u200c\u200d]{2}))[\u200c\u200d]*",
+    "selector": f"{_SELECTOR}(?:(?<![\u00a9\u00ae#*0-9\u1000-\U0001faff].)|(?<={_SELECTOR}{{2}}))"
+    f"{_SELECTOR}*",
 }
 # All of that and the characters that are kept beside some others: 4 ns a character.
 _MAYBE = (
@@ -48,29 +50,63 @@ _ESCAPED = re.compile(
     r"|(u00(?:[01][0-9a-f]|7f|[89][0-9a-f]))|[bf]|.)",
     re.DOTALL,
 )
-# Each order has one of these in it; in lower case. They are looked for first: few texts have any.
-NEEDLES = (
-    "ignor", "disregard", "forget ", "overrid", "bypass", "system prompt", "you are now", "from now on", "<|",
-    "[inst", "[/inst", "<system", "</system", "<assistant", "</assistant", "the user", "instruc", "anweisung",
-    "istruzion", "инструкц", "指令", "指示",
-)  # fmt: skip
-_ORDERS = (
-    r"\b(?:ignore|disregard|forget|override|bypass)\b\W+(?:[\w']+\W+){0,6}?"
-    r"(?:instruction|prompt|rule|guideline|directive|polic)\w*",
-    r"\b(?:ignore|disregard|forget)\b\W+(?:[\w']+\W+){0,4}?(?:previous|prior|above|earlier)\b",
-    r"\b(?:your|new|the|my|this)\s+system\s+prompt\b|\bsystem\s+prompt\s*:",
-    r"\byou are now\s+(?:an?|the|in|free|called|no longer)\b",
-    r"\bfrom now on,?\s+(?:you|always|never|only|answer|respond)\b",
-    r"<\|\s?(?:im_start|im_end|system|user|assistant|endoftext|eot_id|start_header_id)\b[^|]{0,20}\|?>?",
-    r"\[/?inst\]|</?(?:system|assistant)(?:[-_]?(?:prompt|message|instructions?))?>",
-    r"\b(?:do not|don't|never|without)\s+(?:\w+\s+){0,2}?"
-    r"(?:tell|inform|mention|ask|show|alert|notify)(?:ing)?\s+(?:\w+\s+){0,4}?the\s+user\b",
-    r"\b(?:follow|obey|execute)\s+(?:only\s+)?(?:these|the following|my|new)\s+instructions?\b",
-    r"\bnew\s+instructions?\s*:",
-    r"\b(?:ignor[ae]\w*|olvida\w*|oubli\w+|esquec\w+|dimentic\w+)\s+(?:\w+\s+){0,5}?(?:instruc\w+|istruzion\w+)",
-    r"\b(?:ignorier\w*|vergiss|missacht\w*)\s+(?:\w+\s+){0,5}?anweisung\w*",
-    r"игнорир\w+\s+(?:\w+\s+){0,5}?инструкц\w+|(?:忽略|无视|無視|忘记|忘掉)[^\n。]{0,12}(?:指令|指示|说明)|指示[^\n。]{0,6}無視",
-)  # fmt: skip
+# What is looked for: words in lower case, which are found first as few texts have any, the order that has one
+# of them in it, and whether the order begins with that word.
+_IGNORE = ("ignor", "disregard", "forget", "overrid", "bypass")
+_ORDERS: tuple[tuple[tuple[str, ...], str, bool], ...] = (
+    (
+        _IGNORE,
+        r"(?:ignore|disregard|forget|override|bypass)\b\W+(?:[\w']+\W+){0,6}?"
+        r"(?:instruction|prompt|rule|guideline|directive|polic)\w*",
+        True,
+    ),
+    (
+        _IGNORE,
+        r"(?:ignore|disregard|forget)\b\W+(?:[\w']+\W+){0,4}?(?:previous|prior|above|earlier)\b",
+        True,
+    ),
+    (("system prompt",), r"\b(?:your|new|the|my|this)\s+system\s+prompt\b|\bsystem\s+prompt\s*:", False),
+    (("you are now",), r"you are now\s+(?:an?|the|in|free|called|no longer)\b", True),
+    (("from now on",), r"from now on,?\s+(?:you|always|never|only|answer|respond)\b", True),
+    (
+        ("<|",),
+        r"<\|\s?(?:im_start|im_end|system|user|assistant|endoftext|eot_id|start_header_id)\b[^|]{0,20}\|?>?",
+        True,
+    ),
+    (
+        ("[inst", "[/inst", "<system", "</system", "<assistant", "</assistant"),
+        r"\[/?inst\]|</?(?:system|assistant)(?:[-_]?(?:prompt|message|instructions?))?>",
+        True,
+    ),
+    (
+        ("the user",),
+        r"\b(?:do not|don't|never|without)\s+(?:\w+\s+){0,2}?"
+        r"(?:tell|inform|mention|ask|show|alert|notify)(?:ing)?\s+(?:\w+\s+){0,4}?the\s+user\b",
+        False,
+    ),
+    (
+        ("instruc", "istruzion"),
+        r"\b(?:follow|obey|execute)\s+(?:only\s+)?(?:these|the following|my|new)\s+instructions?\b"
+        r"|\bnew\s+instructions?\s*:"
+        r"|\b(?:ignor[ae]\w*|olvida\w*|oubli\w+|esquec\w+|dimentic\w+)\s+(?:\w+\s+){0,5}?"
+        r"(?:instruc\w+|istruzion\w+)",
+        False,
+    ),
+    (
+        ("anweisung",),
+        r"\b(?:ignorier\w*|vergiss|missacht\w*)\s+(?:\w+\s+){0,5}?anweisung\w*",
+        False,
+    ),
+    (("инструкц",), r"игнорир\w+\s+(?:\w+\s+){0,5}?инструкц\w+", False),
+    (
+        ("指令", "指示", "说明"),
+        r"(?:忽略|无视|無視|忘记|忘掉)[^\n。]{0,12}(?:指令|指示|说明)|指示[^\n。]{0,6}無視",
+        False,
+    ),
+)
+NEEDLES = tuple(dict.fromkeys(needle for needles, _, _ in _ORDERS for needle in needles))
+# What is a Latin letter when case does not matter; all else keeps its place in lower case.
+_ODD_CASES = (("\u0130", "i"), ("\u0131", "i"), ("\u017f", "s"), ("\u212a", "k"))
 
 
 @functools.cache
@@ -84,13 +120,8 @@ def _maybe() -> re.Pattern[str]:
 
 
 @functools.cache
-def _orders() -> re.Pattern[str]:
-    return re.compile("|".join(_ORDERS), re.IGNORECASE)
-
-
-@functools.cache
-def _needles() -> re.Pattern[str]:
-    return re.compile("|".join(map(re.escape, NEEDLES)), re.IGNORECASE)
+def _orders() -> tuple[tuple[tuple[str, ...], re.Pattern[str], bool], ...]:
+    return tuple((needles, re.compile(form, re.IGNORECASE), first) for needles, form, first in _ORDERS)
 
 
 @functools.cache
@@ -100,7 +131,7 @@ def _quick() -> Any:
         return None
     import re2  # type: ignore[import-untyped]
 
-    needles = "|".join(map(re.escape, NEEDLES))
+    needles = "|".join(map(re.escape, NEEDLES)).replace(r"\ ", r"(?:\s|\\[nrt]){1,2}")
     return re2.compile(rf"(?i){needles}|\\u00|{_MAYBE}".encode())
 
 
@@ -110,7 +141,7 @@ def is_plain(text: str) -> bool:
         return quick.search(text.encode("utf-8", "surrogatepass")) is None
     if "\\u00" in text or _maybe().search(text):
         return False
-    lowered = text.lower()
+    lowered = _lowered(_spaced(text))
     for needle in NEEDLES:  # noqa: SIM110 - any() over a generator takes twice as long
         if needle in lowered:
             return False
@@ -136,7 +167,7 @@ def clean(text: str, is_json: bool = False) -> tuple[str, dict[str, int]]:
         return ""
 
     if not (text.isascii() and text.isprintable()) and _maybe().search(text):
-        for kind, form in _unseen().items():
+        for kind, form in islice(_unseen().items(), 2 if text.isascii() else None):  # the first two are ASCII
             text, count = form.subn("", text)
             removed["invisible" if kind in ("joiner", "selector") else kind] += count
     if is_json and "\\" in text:
@@ -146,30 +177,64 @@ def clean(text: str, is_json: bool = False) -> tuple[str, dict[str, int]]:
 
 def orders(text: str) -> tuple[str, ...]:
     """Phrases that read as orders to a model, each once, as far as they are known and ten at most."""
-    found: dict[str, None] = {}
-    for around in _around(text):
-        for order in _orders().finditer(around):
-            found.setdefault(" ".join(order[0].split())[:80])
-            if len(found) >= MOST_ORDERS:
-                return tuple(found)
-    return tuple(found)
+    text = _spaced(text)
+    lowered = _lowered(text)
+    met: list[tuple[int, int]] = []
+    for needles, order, first in _orders():
+        for needle in needles:
+            met += (_at if first else _around)(text, lowered, needle, order)
+    shown: dict[str, None] = {}
+    after = 0
+    for start, end in sorted(met, key=lambda span: (span[0], -span[1])):
+        if start >= after:  # of two that overlap, the one that begins first
+            shown.setdefault(" ".join(text[start:end].split())[:80].replace("'", "’"))
+            after = end
+        if len(shown) >= MOST_ORDERS:
+            break
+    return tuple(shown)
 
 
-def _around(text: str) -> Iterator[str]:
-    """Pieces of the text around each needle; those that overlap are one."""
+def _at(text: str, lowered: str, needle: str, order: re.Pattern[str]) -> Iterator[tuple[int, int]]:
+    """Where orders are that begin with this needle."""
+    for at in islice(_places(lowered, needle), MOST_PLACES):
+        if at and needle[0].isalpha() and text[at - 1].isalnum():  # it is a part of a word
+            continue
+        if found := order.match(text, at, at + len(needle) + AROUND):
+            yield found.span()
+
+
+def _around(text: str, lowered: str, needle: str, order: re.Pattern[str]) -> Iterator[tuple[int, int]]:
+    """Where orders are that have this needle in them; what lies around two of them is searched once."""
     start = end = 0
-    for needle in islice(_needles().finditer(text), MOST_PLACES):
-        if needle.start() - AROUND > end:
-            if end:
-                yield _unescaped(text[start:end])
-            start = max(0, needle.start() - AROUND)
-        end = needle.end() + AROUND
-    if end:
-        yield _unescaped(text[start:end])
+    for at in islice(_places(lowered, needle), MOST_PLACES):
+        if at - AROUND > end:
+            yield from (found.span() for found in order.finditer(text, start, end))
+            start = at - AROUND
+        end = at + len(needle) + AROUND
+    yield from (found.span() for found in order.finditer(text, start, end))
 
 
-def _unescaped(piece: str) -> str:
-    return piece.replace("\\n", " ").replace("\\r", " ").replace("\\t", " ")
+def _places(lowered: str, needle: str) -> Iterator[int]:
+    """Where a needle is; `str.find` takes a hundredth of the time of an expression."""
+    at = lowered.find(needle)
+    while at >= 0:
+        yield at
+        at = lowered.find(needle, at + len(needle))
+
+
+def _spaced(text: str) -> str:
+    """The text with a space for each line end and tab, and for those of JSON: orders go over lines."""
+    if "\\" in text:
+        text = text.replace("\\r\\n", " ").replace("\\n", " ").replace("\\r", " ").replace("\\t", " ")
+    return text.replace("\r\n", " ").replace("\n", " ").replace("\r", " ").replace("\t", " ")
+
+
+def _lowered(text: str) -> str:
+    """The text in lower case, each character in its place."""
+    if not text.isascii():
+        for odd, plain in _ODD_CASES:
+            text = text.replace(odd, plain)
+    return text.lower()
 
 
 def fenced(what: str, text: str) -> str:
