@@ -15,15 +15,24 @@ from pydantic import SecretStr
 from config import Section
 
 LONGEST = 500  # characters of one value that are kept
-MOST_DIGITS = 15  # of a telephone number, by E.164
 SHORTEST_SECRET = 6  # a shorter one would be found in ordinary words
 
 _NAMED = (
-    r"(?:passw(?:or)?d|pwd|secret|token|credential|cookie"
-    r"|api[_-]?key|(?:access|auth|private|signing)[_-]?key)"
+    r"(?:passw(?:or)?d|passphrase|pwd|secret|token|credential|cookie"
+    r"|api[_-]?key|(?:access|account|auth|private|shared|signing)[_-]?key|session[_-]?(?:id|key))"
+)
+# After a name: quotes, an equals sign or a colon, and the value, which in quotes has spaces. JSON within JSON
+# has backslashes before its quotes.
+_VALUE = (
+    r"\w{0,20}\\?[\"']?\s?(?:=>|[=:])\s?"
+    r"(?:\\?\"[^\"\n]{0,500}\"?|'[^'\n]{0,500}'?|[^\s\"',;&)}\]]+)"
 )
 _FORMS = (
-    ("key", r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"),
+    (
+        "key",
+        r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----[\s\S]*?"
+        r"(?:-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|\Z)",
+    ),
     ("token", r"(?<![\w-])eyJ[\w-]{5,}\.[\w-]{5,}(?:\.[\w-]*)?"),
     (
         "key",
@@ -32,15 +41,21 @@ _FORMS = (
     ),
     ("credentials", r"(?i)\b(?:bearer|basic|deepl-auth-key)\s+[\w.~+/:=-]{6,}"),
     ("credentials", r"(?<=://)[^/\s@'\"]+@"),
+    ("credentials", r"(?i)(?:authorization|\bcookie)\\?[\"']?\s?[=:]\s?[^\r\n\"']{1,2000}"),
+    ("key", r"(?<=hooks\.slack\.com/)[\w/-]+"),
+    ("credentials", rf"(?i)(?<=[=:&?\s\"'_{{(\[,;-]){_NAMED}{_VALUE}"),
+    ("credentials", rf"(?i)\A{_NAMED}{_VALUE}"),
     (
-        "credentials",
-        rf"(?i)(?<=[=:&?\s\"'_{{(\[,;-]){_NAMED}\w{{0,20}}[\"']?\s?[=:]\s?[\"']?[^\s\"',;&)}}\]]+",
+        "e-mail",
+        r"(?:[\w.+%-]{1,64}|\"[^\"\n]{1,64}\")(?:@|%40|\\u0040|\uff20|&#64;)[\w-]{1,63}(?:\.[\w-]{1,63})+",
     ),
-    ("credentials", rf"(?i)\A{_NAMED}\w{{0,20}}[\"']?\s?[=:]\s?[\"']?[^\s\"',;&)}}\]]+"),
-    ("e-mail", r"[\w.+%-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+"),
 )
+_GAP = " ./\u00a0\u2000-\u200a\u2010-\u2015\u202f-"
+_RUN = re.compile(rf"\d(?:[{_GAP}]?\d){{12,}}")
+_GROUP = re.compile(r"\d+")
 _DIGITS = re.compile(
-    r"(?<![\w.-])(?!\d{4}-\d\d-\d\d)(?!\d{1,3}(?:\.\d{1,3}){3}(?!\d))\+?\(?\d[\d ()./-]{6,22}\d(?![\w])"
+    rf"(?<![\w.-])(?!\d{{4}}-\d\d-\d\d)(?!\d{{1,3}}(?:\.\d{{1,3}}){{3}}(?!\d))"
+    rf"\+?\(?\d[\d(){_GAP}]{{6,60}}\d(?![\w])"
 )
 _LONG = re.compile(r"(?<![\w-])[A-Za-z0-9_-]{40,}")
 _INPUT = re.compile(r"input_value=.*?(?=, input_type=)", re.DOTALL)
@@ -63,7 +78,7 @@ def redacted(text: str, secrets: Iterable[str] = ()) -> str:
         text = _INPUT.sub("input_value=<value>", text)
     for mark, form in _forms():
         text = form.sub(mark, text)
-    return _DIGITS.sub(_number, _LONG.sub(_key, text))
+    return _DIGITS.sub(_number, _LONG.sub(_key, _RUN.sub(_cards, text)))
 
 
 def _key(found: re.Match[str]) -> str:
@@ -72,15 +87,30 @@ def _key(found: re.Match[str]) -> str:
     return "<key>" if mixed else found[0]
 
 
+def _cards(run: re.Match[str]) -> str:
+    """A run of digits without the card numbers in it: four groups of four, one of sixteen, and the like."""
+    text, groups = run[0], list(_GROUP.finditer(run[0]))
+    kept, after, first = "", 0, 0
+    while first < len(groups):
+        digits = ""
+        for group in groups[first : first + 5]:
+            digits += group[0]
+            if 13 <= len(digits) <= 19 and int(digits[0]) in range(2, 7) and _is_card(digits):
+                kept += text[after : groups[first].start()] + "<card>"
+                after = group.end()
+                break
+            if len(group[0]) < 4:  # but for the last, a group of a card has four digits or more
+                break
+        first = next((n for n in range(first + 1, len(groups)) if groups[n].start() >= after), len(groups))
+    return kept + text[after:]
+
+
 def _number(found: re.Match[str]) -> str:
     digits = re.sub(r"\D", "", found[0])
-    if 13 <= len(digits) <= 19 and _is_card(digits):
-        return "<card>"
-    # A number without a sign or a gap is a number; with few digits it is a version.
+    # A number without a sign, a nought or a gap is a number; with few digits it is a version.
     least = 8 if found[0].startswith("+") else 9
-    gaps = found[0].startswith("+") or re.search(r"\d[ ()./-]+\d", found[0])
-    is_phone = gaps and least <= len(digits) <= MOST_DIGITS
-    return "<phone>" if is_phone else found[0]
+    gaps = found[0].startswith(("+", "0")) or re.search(r"\d\D+\d", found[0])
+    return "<phone>" if gaps and least <= len(digits) else found[0]
 
 
 def _is_card(digits: str) -> bool:
@@ -98,8 +128,8 @@ def redacted_value(value: Any, secrets: Iterable[str] = (), depth: int = 4) -> A
         case bool() | None:
             return value
         case int() | float():
-            text = redacted(str(value))
-            return value if text == str(value) else text
+            digits = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+            return value if redacted(digits) == digits else redacted(digits)
         case dict() if depth:
             named = re.compile(_NAMED, re.IGNORECASE)
             return {

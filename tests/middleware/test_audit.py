@@ -263,10 +263,31 @@ def test_of_an_address_the_domain_is_told(uri: str, place: str) -> None:
         "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc", "a1b2c3d4" * 6, "Bearer abcdef123456", "api_key=zzz",
         "'password': 'hunter2'", "https://ann:pass@db/x", "?token=abc", "DeepL-Auth-Key 279a2e9d-83b3:fx",
         "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----", "jane@münchen.example",
+        "card4111111111111111", "4111\u00a01111\u00a01111\u00a01111", "4111–1111–1111–1111", "07700900123",
+        '"jane doe"@example.org', "jane%40example.org", "jane\\u0040example.org",
+        '\\"password\\":\\"hunter2\\"',
+        "AccountKey=abcd1234==", "passphrase: hunter2", "sessionid=abcdef1", "password => hunter2",
     ],
 )  # fmt: skip
 def test_what_is_private_by_its_form_is_taken_out_of_a_text(private: str) -> None:
     assert private not in redacted(f"it said {private} there")
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        (f"{PHONE} {CARD}", "<phone> <card>"),
+        ("020 7946 0958 020 7946 0959", ""),
+        ("4111111111111111 4242424242424242 5500-0055-5555-5559", "<card> <card> <card>"),
+        ('password="two words here"', "<credentials>"),
+        ("Cookie: sid=abcdef; other=xyz", "<credentials>"),
+        ("Authorization: Digest response=abcd", "<credentials>"),
+        ("-----BEGIN PGP PRIVATE KEY BLOCK-----\nabc\n-----END PGP PRIVATE KEY BLOCK-----", "<key>"),
+    ],
+)
+def test_what_is_private_goes_whole_whatever_stands_beside_it(text: str, left: str) -> None:
+    shown = redacted(text)
+    assert shown == left or not (left or any(sign.isdigit() for sign in shown))
 
 
 @pytest.mark.parametrize(
