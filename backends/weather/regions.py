@@ -106,7 +106,14 @@ class Regions:
 
     def areas(self, qualifier: str) -> frozenset[Area]:
         """Every area a qualifier may mean, such as California and Canada for "CA"; empty if it is unknown."""
-        return self.called(qualifier) or self.called(_without_kind(qualifier))
+        return self.called(qualifier) or self.called(_without_kind(qualifier)) or self._abroad(qualifier)
+
+    def _abroad(self, qualifier: str) -> frozenset[Area]:
+        """A country by its name in any language of CLDR, such as "Deutschland" or "中国"."""
+        from language_data import names  # type: ignore[import-untyped]  # it ships no types
+
+        code = names.name_to_code("territory", qualifier, "und")
+        return self.called(code or "") & {(code, "")}
 
 
 def _without_kind(name: str) -> str:

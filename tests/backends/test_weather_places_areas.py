@@ -39,13 +39,22 @@ async def places() -> AsyncIterator[Places]:
         ("Zagreb, Zagrebacka", "Zagreb", "HR"),
         ("Seoul, Korea South", "Seoul", "KR"),
         ("Sapporo, 北海道", "Sapporo", "JP"),
+        ("القاهرة, مصر", "Cairo", "EG"),
+        ("北京, 中国", "Beijing", "CN"),
+        ("Wien, Österreich", "Vienna", "AT"),
+        ("Tbilisi, Georgien", "Tbilisi", "GE"),
     ],
 )
-async def test_a_region_is_known_by_its_own_names_and_codes(
+async def test_a_country_or_region_is_known_by_its_own_names_and_codes(
     places: Places, typed: str, name: str, country: str
 ) -> None:
     best = (await places.find(read(typed))).cities[0]
     assert (best.name, best.country_code) == (name, country)
+
+
+async def test_a_country_in_another_language_is_no_region_of_its_code(places: Places) -> None:
+    """GE is Georgia, Geneva and Genoa."""
+    assert (await places.find(read("Genève, Georgien"))).cities == ()
 
 
 @pytest.mark.parametrize("typed", ["Paris, Texs", "Lima, Ohoi", "München, Beyern", "Lima, Atlantis"])
