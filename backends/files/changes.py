@@ -12,7 +12,7 @@ from backends.files.foreseen import Change
 from backends.files.lines import BLOCK, read_at
 from backends.files.replacing import Written
 from backends.files.sandbox import Root
-from backends.files.work import Work
+from backends.files.work import Work, working
 from backends.files.writing import NewFile, Quota
 from config import FilesSettings
 
@@ -58,10 +58,11 @@ class Changes:
         most = self._settings.max_bytes
         if dry_run:
             return await self._threads.look(
-                lambda root, _: editing.edit(root, path, edits, True, most, self._quota)
+                lambda root, work: editing.edit(root, work, path, edits, True, most, self._quota)
             )
+        seconds = self._settings.timeout
         return await self._threads.change(
-            lambda root: editing.edit(root, path, edits, False, most, self._quota)
+            lambda root: editing.edit(root, working(seconds), path, edits, False, most, self._quota)
         )
 
     async def make_directory(self, path: str) -> Made:

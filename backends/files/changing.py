@@ -8,7 +8,6 @@ import errno
 import os
 import shutil
 import stat
-import threading
 from contextlib import closing
 from typing import NamedTuple
 
@@ -19,7 +18,7 @@ from backends.files.held import Place, changed, refuse, same
 from backends.files.paths import screen, written
 from backends.files.sandbox import Root
 from backends.files.survey import Survey, survey
-from backends.files.work import Work
+from backends.files.work import Work, working
 from backends.files.writing import Quota
 from errors import Forbidden, TooMuch, Unavailable, Unknown, quote
 
@@ -69,7 +68,7 @@ def move(root: Root, source: str, target: str, proof: str, seconds: float) -> Mo
     """Give a file, a link or a directory another name, which nothing may have."""
     one, other = _pair(root, source, target)
     try:
-        seen = _seen(root, _working(seconds), one, other)
+        seen = _seen(root, working(seconds), one, other)
         if _move_of(one, other, seen).proof != proof:
             raise changed(source)
         if other.status() is not None:
@@ -102,7 +101,7 @@ def foresee_delete(root: Root, work: Work, path: str, recursive: bool) -> Change
 
 def delete(root: Root, path: str, recursive: bool, proof: str, seconds: float) -> Deleted:
     """Take away a file, a link or a directory: out of sight in one step, and then for good."""
-    work = _working(seconds)
+    work = working(seconds)
     place = Place(root, path, directory=True)
     try:
         seen = _seen(root, work, place)
@@ -154,12 +153,6 @@ def _make_one(root: Root, path: str, quota: Quota) -> bool:
         place.close()
     with root.directory(path):  # a file, or a link that leads out, is told in its own words
         return False
-
-
-def _working(seconds: float) -> Work:
-    work = Work(seconds, threading.Event())
-    work.start()
-    return work
 
 
 def _pair(root: Root, source: str, target: str) -> tuple[Place, Place]:

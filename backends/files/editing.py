@@ -15,8 +15,9 @@ from backends.files.lines import text_of
 from backends.files.paths import written
 from backends.files.reading import read_whole
 from backends.files.sandbox import Root
+from backends.files.work import Work
 from backends.files.writing import NewFile, Quota
-from errors import Forbidden, Unknown, quote
+from errors import Forbidden, TooMuch, Unknown, quote
 
 _CONTEXT = 3  # unchanged lines around a change in a diff
 _MOST_DIFF = 20_000  # characters of a diff: what a model still reads; the counts are told in any case
@@ -50,11 +51,21 @@ class _Text:
         self.lines = _lines(text)
         self.origin = list(range(len(self.lines)))
 
-    def replace(self, old: str, new: str, count: int, number: int) -> None:
-        """Replace all occurrences. Raises Unknown if there are not `count`."""
+    def replace(self, old: str, new: str, count: int, number: int, most: int) -> None:
+        """Replace all occurrences.
+
+        Raises:
+            Unknown: There are not `count`.
+            TooMuch: The text would be longer than `most`, by a few edits that double it for example.
+        """
         text = "".join(self.lines)
         if (found := text.count(old)) != count:
             raise _mismatch(text, old, count, found, number)
+        if len(text) + count * (len(new) - len(old)) > most:
+            raise TooMuch(
+                f"Edit {number} makes a text of more than {most:,} characters, the most that can be edited; "
+                "nothing was changed."
+            )
         starts, position = [], 0
         for line in self.lines:
             starts.append(position)
@@ -68,7 +79,10 @@ class _Text:
                 blocks[-1][1] = last
             else:
                 blocks.append([first, last])
-            at = text.find(old, at + len(old))
+            on = at + len(old)
+            if "\n" not in old:  # what else is in this line changes with it: a million matches are one step
+                on = starts[last + 1] if last + 1 < len(starts) else len(text)
+            at = text.find(old, on)
         lines, origin, done = list[str](), list[int](), 0
         for first, last in blocks:
             fresh = _lines("".join(self.lines[first : last + 1]).replace(old, new))
@@ -78,7 +92,9 @@ class _Text:
         self.lines, self.origin = lines + self.lines[done:], origin + self.origin[done:]
 
 
-def edit(root: Root, path: str, edits: list[Replacement], dry_run: bool, most: int, quota: Quota) -> Edited:
+def edit(
+    root: Root, work: Work, path: str, edits: list[Replacement], dry_run: bool, most: int, quota: Quota
+) -> Edited:
     """Make the replacements one after the other, each in what the one before left."""
     with root.file(path) as (_, opened):
         content = text_of(opened, path)
@@ -90,7 +106,9 @@ def edit(root: Root, path: str, edits: list[Replacement], dry_run: bool, most: i
     original = list(changed.lines)
     ends = _with_crlf if crlf else str  # a model writes "\n"; the file's own line ends stay
     for number, wanted in enumerate(edits, 1):
-        changed.replace(ends(wanted.old), ends(wanted.new), wanted.count, number)
+        changed.replace(ends(wanted.old), ends(wanted.new), wanted.count, number, most)
+        if work.late():
+            raise TooMuch("The edits take too long, so nothing was changed. Make fewer of them at once.")
     after = data[: content.bom] + _encoded("".join(changed.lines), content, path)
     notices = () if after != data else ("The edits leave the file as it is.",)
     if not dry_run and after != data:

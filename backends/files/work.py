@@ -73,6 +73,13 @@ class Work:
         return True
 
 
+def working(seconds: float) -> Work:
+    """Work that has begun and that nobody stops, only its time: a change, which is never left alone."""
+    work = Work(seconds, threading.Event())
+    work.start()
+    return work
+
+
 class Workers:
     """The threads of one sandbox, counted, so that closing can wait until none is left."""
 

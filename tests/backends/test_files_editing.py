@@ -102,7 +102,7 @@ def test_a_diff_says_exactly_how_one_text_becomes_the_other(text: str, edits: li
     original, expected = list(changed.lines), text
     for old, new in edits:
         if found := expected.count(old):
-            changed.replace(old, new, found, 1)
+            changed.replace(old, new, found, 1, 10**6)
             expected = expected.replace(old, new)
     assert "".join(changed.lines) == expected
     assert patched(original, editing._diff(original, changed, "x")) == expected
@@ -144,6 +144,32 @@ def test_many_changes_of_a_large_file_take_no_minutes(edit: Edit, root: Path) ->
     done = edit(("same 7\n", "other\nlines\n", 112), ("same", "differs", 99_888), dry_run=True)
     assert done.replacements == 100_000
     assert time.process_time() - began < 3
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_edits_that_double_a_text_again_and_again_end_at_the_most_that_is_read(
+    root: Path, dry_run: bool
+) -> None:
+    async def run() -> None:
+        async with Sandbox(FilesSettings(root=root, write=True, max_bytes=100_000)) as box:
+            with pytest.raises(TooMuch, match="Edit 17 makes a text of more than 100,000 characters"):
+                await box.changes.edit("file.txt", [Replacement("a", "aa", 2**n) for n in range(40)], dry_run)
+
+    (root / "file.txt").write_text("a")
+    asyncio.run(run())
+    assert (root / "file.txt").read_text() == "a"
+
+
+def test_edits_that_take_too_long_change_nothing(root: Path) -> None:
+    async def run() -> None:
+        async with Sandbox(FilesSettings(root=root, write=True, timeout=0.001)) as box:
+            many = [Replacement("two", "owt", 2), Replacement("owt", "two", 2)] * 500
+            for dry_run in (True, False):
+                with pytest.raises(TooMuch, match=r"take too long, so nothing was changed\. Make fewer"):
+                    await box.changes.edit("file.txt", [*many, Replacement("two", "2", 2)], dry_run)
+
+    asyncio.run(run())
+    assert (root / "file.txt").read_text() == "one\ntwo\nthree\ntwo\n"
 
 
 @pytest.mark.parametrize(
