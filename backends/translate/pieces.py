@@ -79,7 +79,7 @@ async def translate_in_pieces(text: str, limit: int, ask: Ask, size: Size = in_b
 
 
 async def render_in_pieces(text: str, limit: int, ask: Ask, quality: str, size: Size = in_bytes) -> Rendering:
-    """As `translate_in_pieces`, and the notice that is due where hidden parts did not come back."""
+    """As above, and the notice that is due where hidden parts did not come back."""
     asking = _Asking(limit, ask, size)
     whole = await asking.translate(text)
     lines = len(asking.repaired)
