@@ -113,9 +113,9 @@ def _show(found: Verdict) -> None:
     console = screen()
     console.print(f"{found.lines:,} lines in {found.files} files, numbers {found.first:,} to {found.last:,}")
     for problem in found.problems:
-        console.print(f"[red]damage[/] {escape(problem)}")
+        console.print(f"[red]damage[/] {_safe(problem)}")
     for note in found.notes:
-        console.print(f"[yellow]note[/]   {escape(note)}")
+        console.print(f"[yellow]note[/]   {_safe(note)}")
     console.print("[red]The audit is damaged.[/]" if found.problems else "[green]The audit is whole.[/]")
     console.print(f"Note elsewhere, for --expect: {found.last}:{found.chain}", soft_wrap=True)
 
@@ -150,12 +150,13 @@ def summary(path: Path, since: str = "") -> Summary:
         times = [times[0] if times else at, at]
         kind, outcome = event.get("event"), str(event.get("outcome", ""))
         if kind == "authentication":
-            authentications[f"{outcome} {event.get('who')}"] += int(event.get("count", 1))
+            authentications[f"{outcome} {event.get('who')}"] += int(_number(event.get("count", 1)))
         elif kind in CALLS:
             for key, found in rows.items():
                 _add(found.setdefault(str(event.get(key)), []), event)
             if outcome == "failed":
-                failures[" < ".join(event.get("cause", ()))] += 1
+                cause = event.get("cause")
+                failures[" < ".join(map(str, cause)) if isinstance(cause, list) else str(cause)] += 1
             elif outcome not in GOOD:
                 refusals[f"{outcome} by {event.get('by', 'the schema')}"] += 1
         if kind in CALLS or (kind == "authentication" and outcome == "failed"):
@@ -182,9 +183,14 @@ def _add(sums: list[dict[str, Any]], event: dict[str, Any]) -> None:
     total["calls"] += 1
     total["failed"] += outcome == "failed"
     total["refused"] += outcome not in ("failed", *GOOD)
-    total["ms"] += event.get("ms", 0)
-    total["most"] = max(total["most"], event.get("ms", 0))
-    total["out"] += event.get("out", 0)
+    total["ms"] += _number(event.get("ms"))
+    total["most"] = max(total["most"], _number(event.get("ms")))
+    total["out"] += int(_number(event.get("out")))
+
+
+def _number(value: Any) -> float:
+    """A number of the record; 0 for what somebody has made of it."""
+    return value if isinstance(value, int | float) and abs(value) < 1e15 else 0
 
 
 def _rows(found: dict[str, list[dict[str, Any]]]) -> tuple[Row, ...]:
@@ -210,9 +216,18 @@ def _seconds(at: str) -> float:
         return 0.0
 
 
+def _safe(text: str) -> str:
+    """Text of the record as a terminal may be sent it: who can write to the file could steer it."""
+    return escape("".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text))
+
+
 def _tell(found: Summary) -> None:
     console = screen()
-    console.print(f"{found.events:,} events, {found.first} to {found.last}" if found.events else "No events.")
+    console.print(
+        f"{found.events:,} events, {_safe(found.first)} to {_safe(found.last)}"
+        if found.events
+        else "No events."
+    )
     for title, rows in (("caller", found.callers), ("called", found.tools)):
         if not rows:
             continue
@@ -222,7 +237,7 @@ def _tell(found: Summary) -> None:
             table.add_column(name, justify="right")
         for row in rows:
             _, *numbers = row.model_dump().values()
-            table.add_row(escape(row.name), *(f"{number:,}" for number in numbers))
+            table.add_row(_safe(row.name), *(f"{number:,}" for number in numbers))
         console.print()
         console.print(table)
     parts = (("Refusals", found.refusals), ("Authentications", found.authentications))
@@ -230,9 +245,9 @@ def _tell(found: Summary) -> None:
         if counts:
             console.print(f"\n[bold]{title}[/]")
         for what, number in counts.items():
-            console.print(f"  {number:,} {escape(what)}")
+            console.print(f"  {number:,} {_safe(what)}")
     for title, lines in (("Failures", found.failures), ("Unusual", found.unusual)):
         if lines:
             console.print(f"\n[bold]{title}[/]")
         for line in lines:
-            console.print(f"  {escape(line)}")
+            console.print(f"  {_safe(line)}")

@@ -10,6 +10,7 @@ One file for all processes, who take turns by a lock on the head: 5 µs a line. 
 
 import contextlib
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -49,7 +50,7 @@ def head_path(path: Path) -> Path:
 
 def rotated(path: Path) -> list[Path]:
     """The files of the chain before the current one, oldest first."""
-    names = path.parent.glob(f"{path.stem}.*{path.suffix}")
+    names = path.parent.glob(f"{glob.escape(path.stem)}.*{glob.escape(path.suffix)}")
     numbered = [name for name in names if name.name.removesuffix(path.suffix).rpartition(".")[2].isdigit()]
     return sorted(numbered)
 
@@ -189,6 +190,8 @@ class Ledger:
             else:
                 if more.endswith(b"\n"):
                     return Head(seq, size, head.first, chain), []
+        if size == 0 and self._was_put_aside(head):  # and then the process was killed
+            return Head(head.seq, 0, head.seq + 1, head.chain), []
         note = _event("damaged", what="the file does not end where it should", last=head.seq)
         if size:
             self._put_aside(head.first - 1)  # as it is: what it holds is evidence
@@ -196,6 +199,11 @@ class Ledger:
             self._open(head.seq + 1)
             return Head(head.seq, 0, head.seq + 1, head.chain), [note]
         return head._replace(size=0), [note]
+
+    def _was_put_aside(self, head: Head) -> bool:
+        files = rotated(self._path)
+        last = _last_line(files[-1]) if files else None
+        return last is not None and (last[0], last[2]) == (head.seq, head.chain)
 
     def _write(self, head: Head, bodies: Sequence[bytes]) -> Head:
         seq, chain, lines = head.seq, head.chain, []

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from ledger import CHAIN_BYTES, GENESIS, Head, head_path, link, parse, read_head, rotated
 
 MOST_PROBLEMS = 100
+MOST_TRIES = 5
 
 
 class Verdict(NamedTuple):
@@ -41,7 +42,7 @@ def events(path: Path) -> Iterator[dict[str, Any]]:
             for line in lines:
                 try:
                     event = json.loads(line)
-                except ValueError:
+                except (ValueError, RecursionError):
                     continue
                 if isinstance(event, dict):
                     yield event
@@ -55,13 +56,15 @@ def verify(path: Path, key: bytes, expect: tuple[int, str] | None = None) -> Ver
         key: What the chains were made with.
         expect: The number and the chain of a line that were noted elsewhere.
     """
-    head = _head(path, key)  # first: lines written while this reads come after it
-    walk = _Walk(key, expect)
-    files = audit_files(path)
-    for file in files:
-        with file.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                walk.line(line, f"{file.name}, line {number}")
+    for _ in range(MOST_TRIES):
+        head = _head(path, key)  # first: lines written while this reads come after it
+        walk, files = _Walk(key, expect), audit_files(path)
+        with contextlib.suppress(FileNotFoundError):  # it was removed meanwhile, as is seen below
+            _go(walk, files)
+        if (
+            audit_files(path) == files
+        ):  # else the server has begun another file, and this missed the end of one
+            break
     walk.end(head, head_path(path).exists())
     return Verdict(
         len(files),
@@ -72,6 +75,13 @@ def verify(path: Path, key: bytes, expect: tuple[int, str] | None = None) -> Ver
         tuple(walk.problems[:MOST_PROBLEMS]),
         tuple(walk.notes),
     )
+
+
+def _go(walk: "_Walk", files: list[Path]) -> None:
+    for file in files:
+        with file.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                walk.line(line, f"{file.name}, line {number}")
 
 
 def _head(path: Path, key: bytes) -> Head | None:
@@ -87,9 +97,10 @@ class _Walk:
         self.seq, self.chain, self.lines, self.first = 0, GENESIS, 0, 0
         self.problems: list[str] = []
         self.notes: list[str] = []
-        self._before_first: bytes | None = None  # the chain that a pruned line left, once the chain tells it
         self._first_line: tuple[bytes, bytes] | None = None
-        self._pruned = 0
+        # Of what the server says it removed: the first number left, and the chain before it. The last time,
+        # it may have been killed before it did.
+        self._pruned: dict[int, bytes] = {}
         self._own = True  # whether any line was made with this key
 
     def line(self, line: bytes, where: str) -> None:
@@ -116,7 +127,9 @@ class _Walk:
         if self._expect and seq == self._expect[0]:
             self._met = chain.hex() == self._expect[1]
         if any(b'"event":"%b"' % event in body for event in (b"pruned", b"damaged", b"lost")):
-            with contextlib.suppress(ValueError, KeyError):  # altered, which has been told already
+            with contextlib.suppress(
+                ValueError, KeyError, TypeError, RecursionError
+            ):  # altered, which has been told already
                 self._told(json.loads(line), where)
 
     def _gap(self, seq: int, where: str) -> None:
@@ -129,7 +142,7 @@ class _Walk:
     def _told(self, event: dict[str, Any], where: str) -> None:
         match event.get("event"):
             case "pruned":
-                self._pruned, self._before_first = int(event["before"]), bytes.fromhex(str(event["left"]))
+                self._pruned[int(event["before"])] = bytes.fromhex(str(event["left"]))
             case "damaged":
                 what, last = event.get("what"), event.get("last")
                 self.problems.append(f"{where}: the server found here that {what}, after number {last}.")
@@ -156,11 +169,12 @@ class _Walk:
     def _begins(self) -> None:
         """The first line is not number 1: a later one has to say that the server removed the rest."""
         assert self._first_line is not None  # noqa: S101 - the caller has looked
-        if self._pruned != self.first or self._before_first is None:
+        before = self._pruned.get(self.first)
+        if before is None:
             self.problems.insert(
                 0, f"Numbers 1 to {self.first - 1} are missing, and the server did not remove them."
             )
-        elif link(self._key, self._before_first, self._first_line[0]) != self._first_line[1]:
+        elif link(self._key, before, self._first_line[0]) != self._first_line[1]:
             self.problems.insert(0, f"Number {self.first}, the first there is, was altered.")
         else:
             self.notes.append(
@@ -168,4 +182,4 @@ class _Walk:
             )
 
 
-__all__ = ["CHAIN_BYTES", "Verdict", "events", "audit_files", "verify"]
+__all__ = ["CHAIN_BYTES", "Verdict", "audit_files", "events", "verify"]

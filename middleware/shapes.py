@@ -67,8 +67,9 @@ class Shapes:
         return f"{kind} {len(text)} {hashed.hexdigest()}"
 
     def name(self, name: str) -> str:
-        """What was called, which the caller may have made up."""
-        return redacted(name[:80], self._secrets)
+        """What was called, which the caller may have made up; on a terminal it may do nothing."""
+        shown = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in name[:80])
+        return redacted(shown, self._secrets)
 
 
 def place_of(uri: str) -> str:

@@ -14,7 +14,7 @@ from fastmcp.exceptions import ToolError
 from mcp import MCPError
 from mcp.types import ToolAnnotations
 
-from commands.audit import summary
+from commands.audit import main, summary
 from config import AuditSettings, LimitsSettings
 from errors import Forbidden, TooMuch, Unavailable, Unknown
 from ledger import Ledger
@@ -482,6 +482,24 @@ async def test_what_is_unusual_is_warned_of_live_and_in_the_summary(
     assert [what.partition(": ")[2] for what in found.unusual] == [line["what"]]
     assert (found.callers[0].name, found.callers[0].refused) == ("local", DENIALS)
     assert found.refusals == {f"denied by {__name__}": DENIALS}
+
+
+async def test_a_name_that_a_caller_made_up_does_nothing_to_the_terminal_of_the_summary(
+    toys: Make, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = toys()
+    async with made.audit, Client(made.server) as c:
+        await c.call_tool("\x1b[2J\x1b]0;mine\x07\nline\u202e", {}, raise_on_error=False)
+    assert made.lines("call")[0]["what"].isprintable()
+    with made.path.open("a") as file:
+        file.write(json.dumps({"event": "call", "who": "\x1b[2J\u202eme", "what": "[bold]x"}) + "\n")
+        file.write('{"event":"call","outcome":"failed","cause":7,"ms":"x","out":[],"at":1}\n')
+        file.write('{"event":"authentication","count":{},"ms":1e999}\n')
+    monkeypatch.setenv("ALMANAC_STATE_DIR", str(made.directory))
+    assert main(["summary"]) == 0
+    shown = capsys.readouterr().out
+    assert "[bold]x" in shown
+    assert not set(shown) & set("\x1b\x07\u202e")
 
 
 async def test_the_summary_counts_callers_tools_failures_and_authentications(toys: Make) -> None:

@@ -219,6 +219,67 @@ def test_a_file_moved_away_by_somebody_is_missed_and_another_begun(
     assert verify(path, KEY).problems
 
 
+def test_a_process_killed_while_it_began_another_file_is_no_damage(path: Path) -> None:
+    write(path, 5)
+    path.rename(path.with_name("audit.000000000001.jsonl"))  # and no further
+    write(path, 5, start=6)
+    found = whole(path)
+    assert (found.files, found.lines) == (2, 10)
+
+
+@pytest.mark.parametrize("gone", [0, 1])
+def test_a_process_killed_while_it_removed_the_oldest_files_is_no_damage(
+    path: Path, monkeypatch: pytest.MonkeyPatch, gone: int
+) -> None:
+    write(path, 60, max_bytes=2_000, keep=3)
+    assert whole(path).first > 1
+    left, unlink = [gone], Path.unlink
+
+    def killed(file: Path, missing_ok: bool = False) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise PermissionError
+        unlink(file, missing_ok)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", killed)
+        write(path, 40, start=61, max_bytes=2_000, keep=3)
+    assert len(rotated(path)) > 3
+    whole(path)
+
+
+def test_any_name_may_be_that_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "audit [1]*.jsonl"
+    write(path, 60, max_bytes=2_000)
+    assert whole(path).files > 3
+
+
+def test_a_file_begun_while_the_chain_is_read_is_no_damage(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(path, 10)
+    listed = audit_files(path)
+
+    def once(_: Path) -> list[Path]:
+        monkeypatch.undo()
+        write(path, 40, start=11, max_bytes=2_000)
+        return listed
+
+    monkeypatch.setattr("ledger.reading.audit_files", once)
+    assert whole(path).lines == 50
+
+
+@pytest.mark.parametrize(
+    "more", [b'{"seq":4,"event":"pruned","before":null,"left":7,"chain":"00"}', b"[" * 10_000]
+)
+def test_rubbish_in_the_file_is_damage_and_no_more(path: Path, more: bytes) -> None:
+    write(path, 3)
+    with path.open("ab") as file:
+        file.write(more + b"\n")
+    assert verify(path, KEY).problems
+    assert len(list(events(path))) in (3, 4)
+
+
 def test_a_full_disk_leaves_no_half_line(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = Ledger(path, KEY, 10_000_000, 0)
     ledger.append([body(1)])
