@@ -3,9 +3,11 @@
 After a wanted change `make surface` rewrites the snapshots; the diff is what clients will notice.
 """
 
+import ast
 import json
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -114,13 +116,30 @@ async def test_texts_are_short_and_hold_nothing_of_the_machine(shown: dict[str, 
         assert str(HERE.parent.parent) not in text, name
 
 
+def texts(node: ast.AST) -> Iterator[str]:
+    """What a module says: its strings without those for Python and its readers, `__all__` and docstrings."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Assign) and "__all__" in ast.unparse(child.targets[0]):
+            continue
+        if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
+            continue
+        if isinstance(child, ast.Constant) and isinstance(child.value, str):
+            yield child.value
+        yield from texts(child)
+
+
+NAMED = re.compile(r"\b(?:translate|weather|sql|files)_[a-z_]+\b")
+KNOWN = TOOLS | WRITING | PROMPTS | {"weather_code", "translate_file"}  # Open-Meteo's, deep-translator's
+
+
+async def test_every_tool_that_a_description_names_exists(shown: dict[str, dict[str, Any]]) -> None:
+    for name, component in shown.items():
+        assert set(NAMED.findall(json.dumps(component))) <= KNOWN, name
+
+
 def test_every_tool_that_a_text_names_exists() -> None:
-    fields = {"weather_code"}  # Open-Meteo's name of a value
-    domains = "translate|weather|sql|files"
     for path in [*HERE.parent.parent.glob("*/**/*.py"), HERE.parent.parent / "server.py"]:
         if {".venv", ".venv-data", "tests", "docs", "benchmarks"} & set(path.parts):
             continue
-        text = re.sub(r"__all__ = \[[^\]]*\]", "", path.read_text(encoding="utf-8"))  # names of Python's
-        for literal in re.findall(r'"[^"\n]*"', text):
-            for name in re.findall(rf"\b(?:{domains})_[a-z_]+\b", literal):
-                assert name in TOOLS | WRITING | PROMPTS | fields, f"{path.name} speaks of {name}"
+        for text in texts(ast.parse(path.read_text(encoding="utf-8"))):
+            assert set(NAMED.findall(text)) <= KNOWN, path.name
