@@ -98,8 +98,20 @@ def _users(value: Any) -> Any:
     return {name: _scopes(scopes) for name, scopes in pairs.items()} if pairs is not value else value
 
 
-def _complete(mode: str, info: ValidationInfo) -> str:
+MEANT = (
+    "tokens",
+    "jwt_jwks_url",
+    "jwt_key",
+    "jwt_issuer",
+    "oauth_provider",
+    "oauth_client_id",
+)  # to be asked for
+
+
+def _complete(mode: str | None, info: ValidationInfo) -> str | None:
     """Refuses a mode that lacks what it needs; it is the last field, so that it sees the others."""
+    if mode is None and (said := [name for name in MEANT if info.data.get(name)]):
+        raise ValueError(f"say which mode it is, as {PREFIX}AUTH_{said[0].upper()} is set")
 
     def given(name: str) -> Any:
         value = info.data.get(name)
@@ -188,8 +200,9 @@ class AuthSettings(Section):
         "subject (Azure: object id): "
         "ann@example.com=read+write,*=read. `*` is all who can sign in; who is not listed gets nothing.",
     )
-    mode: Annotated[Literal["none", "tokens", "jwt", "oauth"], AfterValidator(_complete)] | None = Field(
+    mode: Annotated[Literal["none", "tokens", "jwt", "oauth"] | None, AfterValidator(_complete)] = Field(
         None,
+        validate_default=True,
         description="How callers over HTTP prove who they are: none, tokens, jwt, oauth. Not set, they need "
         "not on loopback; beyond it a token is made for the run and printed.",
     )

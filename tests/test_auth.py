@@ -111,6 +111,7 @@ def test_a_wrong_list_of_tokens_stops_the_start_and_shows_nothing_of_it(value: s
 def test_hashes_and_keys_are_not_shown_among_the_settings() -> None:
     settings = load(
         {
+            "ALMANAC_AUTH_MODE": "tokens",
             "ALMANAC_AUTH_TOKENS": f"ann:{HASH}:read+write, bob:{OTHER}:admin",
             "ALMANAC_AUTH_OAUTH_SIGNING_KEY": "k" * 40,
             "ALMANAC_AUTH_JWT_KEY": "s" * 40,
@@ -171,6 +172,10 @@ PEM = "-----BEGIN PUBLIC KEY-----\nx\n-----END PUBLIC KEY-----"
             "one by its id",
         ),
         ({**OAUTH, "ALMANAC_AUTH_OAUTH_USERS": "ann=root"}, "ALMANAC_AUTH_OAUTH_USERS"),
+        # Who lists tokens means them to be asked for: nothing is served open because a line was forgotten.
+        ({"ALMANAC_AUTH_TOKENS": f"ann:{HASH}:read"}, "as ALMANAC_AUTH_TOKENS is set"),
+        ({**JWT, "ALMANAC_AUTH_MODE": ""}, "as ALMANAC_AUTH_JWT_ISSUER is set"),
+        ({**OAUTH, "ALMANAC_AUTH_MODE": ""}, "as ALMANAC_AUTH_OAUTH_PROVIDER is set"),
     ],
 )
 def test_a_mode_that_lacks_something_or_mixes_keys_stops_the_start(environ: dict[str, str], why: str) -> None:
