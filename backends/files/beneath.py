@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from backends.files.paths import Parts
+from backends.files.unfinished import hidden_name
 
 Mechanism = Literal["openat2", "walk", "names"]
 
@@ -56,6 +57,14 @@ class Opened:
         """Open one entry of this directory, never through a link."""
         return self._beneath.child(self, name)
 
+    def has_one_name(self) -> bool:
+        """Whether the file has no name but the one it was opened by."""
+        return self.status.st_nlink == 1 and self.keeps_its_name()
+
+    def keeps_its_name(self) -> bool:
+        """Whether the name it was opened by outlived the count of its names; else one outside was counted."""
+        return self._beneath.keeps_its_name(self)
+
     def close(self) -> None:
         if isinstance(self.where, int):
             os.close(self.where)
@@ -68,6 +77,7 @@ class Beneath(Protocol):
 
     def open(self, parts: Parts, links: bool = True) -> Opened: ...
     def child(self, directory: Opened, name: str) -> Opened: ...
+    def keeps_its_name(self, opened: Opened) -> bool: ...
     def close(self) -> None: ...
 
 
@@ -104,9 +114,10 @@ class ByHandle:
 
     def open(self, parts: Parts, links: bool = True) -> Opened:
         if self.name == "walk":
-            return self._opened(_walk(self._handle, parts), parts)
-        resolve = _BENEATH | _NO_MAGICLINKS | (0 if links and self._follows else _NO_SYMLINKS)
-        return self._opened(openat2(self._handle, "/".join(parts) or ".", _READ, resolve), parts)
+            return self._opened(_walk(self._handle, parts), parts, follows=False)
+        follows = links and self._follows
+        resolve = _BENEATH | _NO_MAGICLINKS | (0 if follows else _NO_SYMLINKS)
+        return self._opened(openat2(self._handle, "/".join(parts) or ".", _READ, resolve), parts, follows)
 
     def child(self, directory: Opened, name: str) -> Opened:
         assert isinstance(directory.where, int)  # noqa: S101 - made by `_opened`
@@ -116,16 +127,40 @@ class ByHandle:
     def close(self) -> None:
         os.close(self._handle)
 
-    def _opened(self, handle: int, parts: Parts) -> Opened:
+    def keeps_its_name(self, opened: Opened) -> bool:
         try:
-            return Opened(handle, self._real(handle, parts), os.fstat(handle), self)
+            above = self.open(opened.real[:-1], links=False)
+        except OSError:
+            return False
+        assert isinstance(opened.where, int)  # noqa: S101 - made by `_opened`
+        assert isinstance(above.where, int)  # noqa: S101 - the same
+        try:
+            # A count falls before the name does. A name that nobody has looked up waits for who changes the
+            # directory: then what was being unlinked is unlinked, and marked for good even if linked anew.
+            with suppress(FileNotFoundError):
+                os.stat(hidden_name(), dir_fd=above.where, follow_symlinks=False)
+            if sys.platform == "linux" and (path := _path_of(opened.where)) is not None:
+                return path.endswith("/" + opened.real[-1])
+            now = os.stat(opened.real[-1], dir_fd=above.where, follow_symlinks=False)
+            then = opened.status  # linking and unlinking change the time
+            return os.path.samestat(now, then) and now.st_ctime_ns == then.st_ctime_ns
+        except OSError:
+            return False
+        finally:
+            above.close()
+
+    def _opened(self, handle: int, parts: Parts, follows: bool) -> Opened:
+        try:
+            return Opened(handle, self._real(handle, parts, follows), os.fstat(handle), self)
         except BaseException:
             os.close(handle)
             raise
 
-    def _real(self, handle: int, parts: Parts) -> Parts:
+    def _real(self, handle: int, parts: Parts, follows: bool) -> Parts:
         root, path = _path_of(self._handle), _path_of(handle)
         if root is None or path is None:
+            if follows:  # Linux tells no path of over 4,095 bytes: what lies there could be hidden
+                raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
             return parts  # no link was followed, so it lies where it was asked for
         root = root.rstrip("/")
         if path in (root, root + "/"):
@@ -166,6 +201,9 @@ class ByName:
 
     def child(self, directory: Opened, name: str) -> Opened:
         return self.open((*directory.real, name), links=False)
+
+    def keeps_its_name(self, opened: Opened) -> bool:
+        return True  # a rename can win here anyway
 
     def close(self) -> None: ...
 

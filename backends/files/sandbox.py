@@ -85,7 +85,7 @@ class Root:
 
     def serves(self, opened: Opened) -> bool:
         """Whether what was opened is a file that may be read."""
-        return opened.is_file and (self._hard_links or opened.status.st_nlink < 2)
+        return opened.is_file and (self._hard_links or opened.has_one_name())
 
     def visible(self, parts: Parts, opened: Opened) -> Iterator[os.DirEntry[str]]:
         """The entries of a directory that are not hidden; `parts` is how it was reached."""
@@ -106,7 +106,7 @@ class Root:
             raise _hidden(path)
         opened = self.beneath.open(parts)
         for _ in range(_AGAIN):
-            if opened.real == parts or not passing(parts, opened.real):
+            if (opened.real == parts or not passing(parts, opened.real)) and not self._was_replaced(opened):
                 break
             opened.close()
             opened = self.beneath.open(parts)
@@ -114,6 +114,11 @@ class Root:
             opened.close()
             raise _hidden(path)
         return opened
+
+    def _was_replaced(self, opened: Opened) -> bool:
+        """Whether a file whose names count has lost its own since it was opened."""
+        counts = opened.is_file and not self._hard_links
+        return counts and opened.status.st_nlink < 2 and not opened.keeps_its_name()
 
     def _refuse(self, error: OSError, path: str, parts: Parts) -> NoReturn:
         """Say what went wrong with opening in words that help, and that show nothing outside."""

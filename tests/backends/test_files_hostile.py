@@ -246,6 +246,9 @@ while time.monotonic() < until:
     os.rename("new", "hard.txt")
     os.symlink("../" * (flips % 3) + "outside/f.txt", "new")
     os.rename("new", "hard.txt")
+    for _ in range(20):  # a second name that is there for so short that only its last moment is seen
+        os.link(outside + "/f.txt", "brief.txt")
+        os.unlink("brief.txt")
     flips += 1
 print(flips)
 """
@@ -275,6 +278,7 @@ PLACES = (
     "swap/f.txt",
     "file.txt",
     "hard.txt",
+    "brief.txt",
     "deep/er/f.txt",
     "deep",
     "new",
@@ -338,3 +342,52 @@ async def test_no_rename_gets_a_reader_out_in_twenty_seconds(tmp_path: Path, mec
     asked, flips, escapes = await race(tmp_path / "root", mechanism, 20)
     assert escapes == []
     assert min(asked, flips) > 500
+
+
+@pytest.mark.parametrize("mechanism", ["openat2", "walk"])
+async def test_a_second_name_that_goes_while_the_file_is_opened_has_been_counted(
+    tmp_path: Path, mechanism: Mechanism, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opens(mechanism, tmp_path)
+    outside, name = tmp_path / "outside.txt", tmp_path / "root" / "name.txt"
+    outside.write_text(CANARY)
+    name.parent.mkdir()
+    (name.parent / "keeps.txt (deleted)").write_text("CAN be read")
+    looked = os.fstat
+
+    def after_it_went(handle: int) -> os.stat_result:
+        if "name.txt" in str(Path(f"/proc/self/fd/{handle}").readlink()):
+            name.unlink(missing_ok=True)
+        return looked(handle)
+
+    monkeypatch.setattr(os, "fstat", after_it_went)
+    async with Sandbox(FilesSettings(root=name.parent, hardlinks="refuse"), mechanism) as sandbox:
+        for ask in (lambda: sandbox.read("name.txt", 1, 1), lambda: sandbox.read_whole("name.txt")):
+            name.hardlink_to(outside)
+            with pytest.raises(Unknown):
+                await ask()
+        name.hardlink_to(outside)
+        found = await sandbox.search("CAN", ".", "**", regex=False, context=0, limit=9)
+        assert [match.text for match in found.matches] == ["CAN be read"]
+
+
+async def test_a_link_whose_end_lies_too_deep_for_its_path_to_be_told_is_not_followed(tmp_path: Path) -> None:
+    opens("openat2", tmp_path)
+    half = "/".join(["d" * 200] * 11)
+    handle = os.open(tmp_path, os.O_RDONLY)
+    for level in range(22):
+        if level % 11 == 0:
+            os.symlink(half, "half", dir_fd=handle)
+        os.mkdir("d" * 200, dir_fd=handle)
+        handle, above = os.open("d" * 200, os.O_RDONLY, dir_fd=handle), handle
+        os.close(above)
+    for name, text in ((".env", CANARY), ("plain", INSIDE)):
+        written = os.open(name, os.O_CREAT | os.O_WRONLY, dir_fd=handle)
+        os.write(written, text.encode())
+        os.close(written)
+    os.symlink(".env", "link", dir_fd=handle)
+    os.close(handle)
+    async with Sandbox(FilesSettings(root=tmp_path), "openat2") as sandbox:
+        for path in ("half/half/link", "half/half/plain"):
+            with pytest.raises(TooMuch, match="is too long for this file system"):
+                await sandbox.read(path, 1, 1)
