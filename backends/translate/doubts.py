@@ -22,9 +22,17 @@ _PAGES = re.compile(
 )
 _NUMBER = re.compile(r"[0-9]{3,18}")  # shorter ones change: 3 pm becomes 15 h
 _REMEMBERED = 256  # answers to one service; 20 kB
-_TELLING = 24  # characters: shorter answers, such as "Muchas gracias", fit many questions
-_UNLIKE = 0.15  # of the threes of characters in two questions are shared; two wordings of one share 0.3
-_CHINESE_CHARACTERS = {"zh", "zt", "ja", "yue", "lzh", "zho", "jpn"}
+_TELLING = 40  # letters: shorter answers, such as "Inténtelo de nuevo más tarde.", fit many questions
+_UNLIKE = 0.15  # of what makes them is shared by two questions; two wordings of one share 0.1 to 0.4
+# Of each of these many a sentence is also one of the others.
+_CLOSE = (
+    {"zh", "zt", "ja", "yue", "lzh", "zho", "jpn"},  # in Chinese characters
+    {"da", "nb", "nn", "no"},
+    {"id", "ms"},
+    {"cs", "sk"},
+    {"gl", "pt"},
+    {"bs", "hr", "sr"},
+)
 _BLOCKED_S = 600.0  # a captcha or a used-up day is not over in a minute
 
 
@@ -52,21 +60,34 @@ class Doubts:
             raise Trouble("gave a translation of another length", rest=False)
         if _are_unlike(pair) and is_echo(question, answer):
             raise Trouble("gave the text back untranslated", rest=False)
-        if _other_numbers(question, answer) or self._said_before(question, answer):
+        if _other_numbers(question, answer) or self._said_before(question, answer, pair):
             raise Trouble(MIXED_UP)
         return answer
 
-    def _said_before(self, question: str, answer: str) -> bool:
+    def _said_before(self, question: str, answer: str, pair: Pair) -> bool:
         """Whether this was the answer to a question that has nothing in common with this one."""
-        if len(answer) < _TELLING:
+        if len(answer) + _signs(answer) < _TELLING:
             return False
-        shape = frozenset(hash(question[n : n + 3]) for n in range(max(1, min(len(question), 300) - 2)))
+        told, shape = hash((pair.source, pair.target, answer)), _shape(question)
         with self._turn:
-            before = self._answers.setdefault(hash(answer), shape)
-            self._answers.move_to_end(hash(answer))
+            before = self._answers.setdefault(told, shape)
+            self._answers.move_to_end(told)
             while len(self._answers) > _REMEMBERED:
                 self._answers.popitem(last=False)
         return len(before & shape) < _UNLIKE * len(before | shape)
+
+
+def _signs(text: str) -> int:
+    """How many characters stand for two letters or more."""
+    return sum("\u2e80" <= character <= "\u9fff" for character in text)
+
+
+def _shape(question: str) -> frozenset[int]:
+    """What two wordings of one question have in common: threes of letters, or Chinese characters."""
+    width = 1 if _signs(question) * 2 > len(question) else 3
+    return frozenset(
+        hash(question[n : n + width]) for n in range(max(1, min(len(question), 300) + 1 - width))
+    )
 
 
 def is_echo(question: str, answer: str) -> bool:
@@ -85,9 +106,9 @@ def _has_words(text: str) -> bool:
 
 
 def _are_unlike(pair: Pair) -> bool:
-    """Whether a text of one language is none of the other; in Chinese characters it may be."""
+    """Whether a text of one language is none of the other."""
     source, target = (re.split(r"[-_]", code.lower())[0] for code in (pair.source, pair.target))
-    return source != target and not {source, target} <= _CHINESE_CHARACTERS
+    return source != target and not any({source, target} <= close for close in _CLOSE)
 
 
 def _other_numbers(question: str, answer: str) -> bool:

@@ -33,7 +33,7 @@ _RAW = re.compile(r"<(pre|code|kbd|samp|script|style)[\s>]", re.IGNORECASE)
 _COMMENT = re.compile(r"<!--")
 
 _URL = re.compile(
-    r"<?(?:\b[a-z][a-z0-9+.-]{1,15}://|\bwww\.|\b(?:mailto|tel):)(?:[^\s<>\"`|\\\]。，、；：？！（）「」『』【】《》]|\](?!\())+>?",
+    r"<?(?:\b[a-z][a-z0-9+.-]{1,15}://|\bwww\.|\b(?:mailto|tel):)(?:\{\{[^{}\n]{0,200}\}\}|\{%[^{}\n]{0,200}%\}|[^\s<>\"`|\\\]。，、；：？！（）「」『』【】《》]|\](?!\())+>?",
     re.IGNORECASE,
 )
 _NOT_IN_URL = ".,;:!?'*_~"

@@ -107,8 +107,10 @@ class Line:
             numbers.append(self._stem.number(mask[1]) - self._first)
             position = mask.end()
         texts.append(answer[position:])
-        ordered = [n for n in numbers if n < len(self.hidden) and self.hidden[n].ordered]
-        if sorted(numbers) != list(range(len(self.hidden))) or ordered != sorted(ordered):
+        if sorted(numbers) != list(range(len(self.hidden))):
+            return None
+        ordered = [n for n in numbers if self.hidden[n].ordered]
+        if ordered != sorted(ordered):
             return None
         if any(self._stem.stands_in(text) for text in texts):  # what is left of a spoilt one
             return None

@@ -73,8 +73,31 @@ def test_one_answer_to_questions_that_have_nothing_in_common_is_doubted_and_to_a
     with pytest.raises(Trouble, match="another text") as caught:
         doubts.check("My brother bought five kilos of apples", said, PAIR)
     assert caught.value.rest
-    for question in ("Thank you very much", "Many thanks indeed"):
-        assert doubts.check(question, "Muchas gracias", PAIR) == "Muchas gracias"
+
+
+def test_two_wordings_of_one_question_may_have_one_answer() -> None:
+    doubts = Doubts()
+    chinese, french = Pair("zh", "en"), Pair("fr", "es")
+    short = "Inténtelo de nuevo más tarde."
+    whole = "Por favor, envíeme el documento completo para mañana"
+    file = "Are you sure you want to delete this file forever?"
+    for question, answer, pair in (
+        ("Please try again later.", short, PAIR),
+        ("Kindly retry after some time.", short, PAIR),
+        ("Please send me the whole document by tomorrow", whole, PAIR),
+        ("Veuillez m'envoyer le document entier d'ici demain", whole, french),
+        ("您确定要永久删除此文件吗？", file, chinese),
+        ("是否确认永久性地删除该文件？", file, chinese),
+    ):
+        assert doubts.check(question, answer, pair) == answer
+    with pytest.raises(Trouble, match="another text"):
+        doubts.check("我昨天在市场上买了五公斤苹果", file, chinese)
+
+
+@pytest.mark.parametrize(("source", "target"), [("nb", "da"), ("DA", "NB"), ("id", "ms"), ("cs-CZ", "sk-SK")])
+def test_a_sentence_may_be_one_of_a_near_language_too(source: str, target: str) -> None:
+    text = "Vi ses i morgen ved skolen"
+    assert Doubts().check(text, text, Pair(source, target)) == text
 
 
 def test_what_was_answered_before_is_not_kept_in_clear_nor_for_ever() -> None:

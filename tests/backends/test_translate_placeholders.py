@@ -18,6 +18,7 @@ KEPT = [
     "<b>", "</b>", "<br/>", '<a href="x?a=1&b=2" title="a > b">', "<img src='x.png' alt='of a dog'>", "<0>",
     "<x-y:z a=1 b>", "<!-- a note -->", "<code>some code</code>", "&amp;", "&#39;", "&#x27;", "&nbsp;",
     "`code`", "``a ` b``", "`{x}`", "https://example.org/a_b?c=d&e=[2]#f", "http://example.org/{id}/x",
+    "https://example.org/{{ user.id }}/edit?at={% now %}",
     "https://en.wikipedia.org/wiki/A_(b)", "www.example.org", "example.com/path", "ftp://x.y/z",
     "mailto:a@b.org", "me.too+x@mail.example.org", "<me@example.org>", "<https://example.org>",
     "\\n", "\\t", "\\u00e9", "C:\\new\\dir", "[^1]", "![](x.png)",
@@ -183,6 +184,16 @@ async def test_what_only_stands_for_a_placeholder_never_reaches_the_caller() -> 
 
     with pytest.raises(Trouble, match="another text's"):
         await translate_in_pieces("We saw {a} and {b}.", 500, mixes)
+
+
+async def test_lines_that_an_engine_parts_elsewhere_keep_their_placeholders() -> None:
+    async def parts_elsewhere(question: str) -> str:
+        return " ".join(question.split("\n")).replace(" ", "\n", question.count("\n")).upper()
+
+    text = "we saw {a} and {b}\nthen {c} came\nthen {d} went"
+    assert await translate_in_pieces(text, 500, parts_elsewhere) == (
+        "WE SAW {a} AND {b}\nTHEN {c} CAME\nTHEN {d} WENT"
+    )
 
 
 async def test_a_loss_costs_the_line_that_lost_it_and_no_other() -> None:
