@@ -60,8 +60,13 @@ def register(server: FastMCP, backend: Databases) -> None:
         database: Database = None,
     ) -> ToolResult:
         """Rows of a read-only query, a page at a time, each row a list in the order of the columns."""
-        await ctx.info(f"Query on {quote(database or backend.default)}.")
-        rows = await backend.query(sql, params, limit, offset, database, ctx.report_progress)
+
+        async def report(seconds: float, most: float) -> None:
+            if seconds == 1:  # a query that is quick has told it all with its rows: a tenth of its time
+                await ctx.info(f"Query on {quote(database or backend.default)}, up to {most:g} s.")
+            await ctx.report_progress(seconds, most)
+
+        rows = await backend.query(sql, params, limit, offset, database, report)
         await warn(ctx, rows.notices)
         return _encoded(rows)
 
