@@ -4,21 +4,19 @@ Nothing is trusted: a spreadsheet is a zip of XML, and both are known for bombs.
 at before it is read, what is unpacked is counted, entities are refused, and the time is limited.
 """
 
-import csv
-import io
 import os
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import IO
 from xml.parsers import expat
 
 from backends import Result
 from backends.files.beneath import Opened
 from backends.files.content import Content
 from backends.files.lines import read_at
+from backends.files.separated import Irregular, first_and_count
 from backends.files.work import Work
 
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -27,12 +25,16 @@ _SHOWN = 100  # columns named, and characters of one name
 _SHEETS = 50  # sheets told of
 _MOST_UNPACKED = 300_000_000  # bytes of one spreadsheet's XML: some 6 million cells
 _MOST_DIRECTORY = 1_000_000  # bytes of a zip's directory: 10,000 members
+_MOST_NAMED = 10_000  # sheets and parts that a workbook names
+_MOST_TAG = 1_000_000  # bytes of one tag, which the parser holds whole
+_DEEPEST = 100  # elements within one another, each of which the parser remembers
 # What zipfile raises for what is broken or encrypted (RuntimeError), and the parser for its XML.
 _BROKEN = (
     zipfile.BadZipFile, zlib.error, expat.ExpatError, EOFError, OSError, ValueError, RuntimeError,
     struct.error,
 )  # fmt: skip
 _UNREADABLE = "It is no spreadsheet that can be read here."
+_COUNTLESS = "It holds too many parts to be looked into."
 _END, _END64 = b"PK\5\6", b"PK\6\7"
 
 
@@ -68,47 +70,19 @@ def _named(cells: list[str]) -> tuple[str, ...]:
     return tuple(cell[:_SHOWN] for cell in cells[:_SHOWN])
 
 
-def _file(opened: Opened, start: int = 0) -> IO[bytes]:
-    """The open file as Python's own, under a handle of its own."""
-    assert isinstance(opened.where, int)  # noqa: S101 - a file has a handle
-    os.lseek(opened.where, start, os.SEEK_SET)
-    return os.fdopen(os.dup(opened.where), "rb")
-
-
 def _separated(opened: Opened, content: Content, work: Work, delimiters: str) -> tuple[Sheet, ...]:
-    with io.TextIOWrapper(_file(opened, content.bom), content.codec, "replace", newline="") as text:
-        begin = text.read(4096)
-    delimiter = max(delimiters, key=lambda each: _columns(begin, each))
-    rows, late = -1, False
-    columns: list[str] = []
-    with io.TextIOWrapper(_file(opened, content.bom), content.codec, "replace", newline="") as text:
-        reader = csv.reader(text, delimiter=delimiter)
-        try:
-            for row in reader:
-                if not row:
-                    continue  # an empty line
-                columns = columns if rows >= 0 else row
-                rows += 1
-                if rows % 1000 == 999 and (late := work.late()):
-                    break
-        except csv.Error as error:
-            raise NoTable("Its fields do not end: it is no regular table.") from error
-    return (Sheet(columns=_named(columns), rows=None if late else rows),) if columns else ()
-
-
-def _columns(begin: str, delimiter: str) -> int:
-    """How many columns the first row has with a delimiter, if those after it have as many."""
     try:
-        counts = [len(row) for row in csv.reader(io.StringIO(begin), delimiter=delimiter) if row]
-    except csv.Error:
-        return 0
-    whole = counts[:-1] or counts  # the last may be cut
-    return min(whole, default=0)
+        columns, rows = first_and_count(opened, content, work, delimiters)
+    except Irregular as reason:
+        raise NoTable(str(reason)) from reason
+    return (Sheet(columns=_named(columns), rows=rows),) if columns else ()
 
 
 def _spreadsheet(opened: Opened, work: Work) -> tuple[Sheet, ...]:
     _check_directory(opened)
-    with _file(opened) as file, zipfile.ZipFile(file) as archive:
+    assert isinstance(opened.where, int)  # noqa: S101 - a file has a handle
+    os.lseek(opened.where, 0, os.SEEK_SET)
+    with os.fdopen(os.dup(opened.where), "rb") as file, zipfile.ZipFile(file) as archive:
         unpacked = _Unpacked(archive, work)
         sheets = unpacked.sheets()
         found = [_Rows(name, unpacked, path) for name, path in sheets[:_SHEETS]]
@@ -129,7 +103,7 @@ def _check_directory(opened: Opened) -> None:
         raise NoTable(_UNREADABLE)
     length = int.from_bytes(tail[at + 12 : at + 16], "little")
     if length > _MOST_DIRECTORY or tail[max(0, at - 20) : at].startswith(_END64):
-        raise NoTable("It holds too many parts to be looked into.")
+        raise NoTable(_COUNTLESS)
 
 
 class _Unpacked:
@@ -153,10 +127,14 @@ class _Unpacked:
     def parse(self, path: str, parser: expat.XMLParserType) -> bool:
         """Feed a member to a parser; False if the time was up before its end."""
         parser.StartDoctypeDeclHandler = _no_entities
+        fed = 0
         for chunk in self.chunks(path):
             if self.work.late():
                 return False
             parser.Parse(chunk)
+            fed += len(chunk)
+            if fed - parser.CurrentByteIndex > _MOST_TAG:
+                raise NoTable("It has tags that are too long to be looked into.")
         parser.Parse(b"", True)
         return True
 
@@ -168,11 +146,15 @@ class _Unpacked:
         def relation(tag: str, given: dict[str, str]) -> None:
             if _local(tag) == "Relationship":
                 paths[given.get("Id", "")] = given.get("Target", "")
+                if len(paths) > _MOST_NAMED:
+                    raise NoTable(_COUNTLESS)
 
         def sheet(tag: str, given: dict[str, str]) -> None:
             if _local(tag) == "sheet":
                 known = next((given[key] for key in given if _local(key) == "id" and ":" in key), "")
                 named.append((given.get("name", ""), known))
+                if len(named) > _MOST_NAMED:
+                    raise NoTable(_COUNTLESS)
 
         for path, handler in (("xl/_rels/workbook.xml.rels", relation), ("xl/workbook.xml", sheet)):
             parser = expat.ParserCreate()
@@ -193,7 +175,7 @@ class _Rows:
         self.name = name
         self._texts: list[str] = []
         self._is_shared: list[bool] = []
-        self._seen = 0  # rows with a value
+        self._seen = self._depth = 0  # rows with a value; elements that are open
         self._filled = self._is_text = False
         parser = expat.ParserCreate()
         parser.StartElementHandler, parser.EndElementHandler = self._start, self._end
@@ -215,6 +197,9 @@ class _Rows:
 
     def _start(self, tag: str, given: dict[str, str]) -> None:
         tag = _local(tag)
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise NoTable(_UNREADABLE)
         if tag == "row":
             self._filled = False
         elif tag == "c" and not self._seen and len(self._texts) < _SHOWN:
@@ -229,6 +214,7 @@ class _Rows:
 
     def _end(self, tag: str) -> None:
         tag = _local(tag)
+        self._depth -= 1
         if tag in ("v", "t"):
             self._is_text = False
         elif tag == "row" and self._filled:
@@ -240,12 +226,15 @@ class _Rows:
 def _shared(unpacked: _Unpacked, wanted: set[int]) -> dict[int, str]:
     """The workbook's texts at some places."""
     found: dict[int, str] = {}
-    number, inside, aside = -1, False, False
+    number, depth, inside, aside = -1, 0, False, False
     last = max(wanted)
 
     def start(tag: str, _: dict[str, str]) -> None:
-        nonlocal number, inside, aside
+        nonlocal number, depth, inside, aside
         tag = _local(tag)
+        depth += 1
+        if depth > _DEEPEST:
+            raise NoTable(_UNREADABLE)
         number += tag == "si"
         aside = aside or tag == "rPh"  # how it is pronounced
         inside = tag == "t" and not aside
@@ -255,7 +244,8 @@ def _shared(unpacked: _Unpacked, wanted: set[int]) -> dict[int, str]:
             found[number] = found.get(number, "") + text
 
     def end(tag: str) -> None:
-        nonlocal inside, aside
+        nonlocal depth, inside, aside
+        depth -= 1
         inside = False
         if _local(tag) == "rPh":
             aside = False

@@ -158,3 +158,46 @@ async def test_any_damage_is_a_notice_and_no_failure(tmp_path: Path, sandbox: Sa
         damaged[number] ^= 0xFF
         info = await info_of(sandbox, tmp_path / "a.xlsx", bytes(damaged))
         assert info.sheets or info.notices or info.mime_type != "", zlib.crc32(damaged)
+
+
+SPANS = "Its lines do not end: it is no regular table."
+LARGE = "It has tags that are too long to be looked into."
+COUNTLESS = "It holds too many parts to be looked into."
+LINK = '<Relationship Id="{}"/>'
+
+
+@pytest.mark.parametrize(
+    ("rest", "says"),
+    [(b"x" * 3_000_000, SPANS), (b'"",' * 700_000, SPANS), (b'1,"\n' + b'","\n' * 20_000, SPANS)],
+)
+async def test_a_line_or_a_row_without_an_end_is_not_collected(
+    tmp_path: Path, sandbox: Sandbox, rest: bytes, says: str
+) -> None:
+    info = await info_of(sandbox, tmp_path / "a.csv", b"a,b\n" * 20_000 + rest)
+    assert info.notices == (f"{DOUBTS} {says}",)
+
+
+@pytest.mark.parametrize(
+    ("part", "text", "says"),
+    [
+        ("xl/workbook.xml", "<workbook>" + "<sheet/>" * 20_000 + "</workbook>", COUNTLESS),
+        ("xl/_rels/workbook.xml.rels", f"<R>{''.join(map(LINK.format, range(20_000)))}</R>", COUNTLESS),
+        ("xl/worksheets/sheet1.xml", f'<s><row a="{"x" * 2_000_000}"/></s>', LARGE),
+        ("xl/worksheets/sheet1.xml", f"<s><!--{'x' * 2_000_000}--></s>", LARGE),
+        ("xl/sharedStrings.xml", f'<sst a="{"x" * 2_000_000}"/>', LARGE),
+        ("xl/worksheets/sheet1.xml", "<s>" + "<a>" * 200, "It is no spreadsheet that can be read here."),
+        ("xl/sharedStrings.xml", "<s>" + "<a>" * 200, "It is no spreadsheet that can be read here."),
+    ],
+)
+async def test_no_part_of_a_spreadsheet_makes_the_parser_remember_much(
+    tmp_path: Path, sandbox: Sandbox, part: str, text: str, says: str
+) -> None:
+    info = await info_of(sandbox, tmp_path / "a.xlsx", packed(**{part: text}))
+    assert info.notices == (f"{DOUBTS} {says}",)
+
+
+async def test_a_long_text_in_a_cell_is_no_long_tag(tmp_path: Path, sandbox: Sandbox) -> None:
+    long = SHEET.replace("note", "note " + "x" * 3_000_000)
+    info = await info_of(sandbox, tmp_path / "a.xlsx", packed(**{"xl/worksheets/sheet1.xml": long}))
+    assert info.sheets[0].columns[2] == ("note " + "x" * 100)[:100]
+    assert info.notices == ()
