@@ -1,4 +1,4 @@
-"""Reads the settings: environment first, then the .env file, then the defaults of `config.py`.
+"""Reads the settings: environment first, then the .env file, then the defaults of `config/`.
 
 A name that does not exist or a value that does not parse stops the start, naming the variable and what
 it takes and never what it held: the wrong variable may hold a key.

@@ -1,7 +1,7 @@
 """Almanac: translation, weather, read-only SQL and sandboxed files as one MCP server.
 
-`python server.py` serves over STDIO, `--transport http` over Streamable HTTP; `demo`, `doctor` and
-`connect` are for people. Everything is configured from the environment: see docs/configuration.md.
+`python server.py` serves over STDIO, `--transport http` over Streamable HTTP; `demo`, `doctor`,
+`connect`, `token` and `audit` are for people. Everything is configured from the environment: see docs/configuration.md.
 """
 
 import os
@@ -171,7 +171,8 @@ def create_server(
 def _counters(settings: Settings) -> Any:
     """What counts calls, or nothing where none are limited: it takes 90 ms of a start to import."""
     limits = settings.limits
-    if not (limits.rate or limits.quotas or limits.budget):
+    together = settings.state_url and "at_once" in limits.model_fields_set
+    if not (limits.rate or limits.quotas or limits.budget or together):
         return nullcontext()
     from counters import Counters
 

@@ -48,6 +48,12 @@ MAY_IMPORT = {
 }
 
 
+def test_the_image_holds_every_package() -> None:
+    let_in = (HERE / ".dockerignore").read_text(encoding="utf-8").split()
+    packages = {name for name in OURS if (HERE / name).is_dir()}
+    assert packages - {line.removeprefix("!") for line in let_in} == set()
+
+
 def modules() -> Iterator[Path]:
     for name in OURS:
         yield from (HERE / name).rglob("*.py")
