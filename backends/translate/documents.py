@@ -164,17 +164,22 @@ class Document:
 async def packed(lines: AsyncIterator[str], structure: Structure) -> AsyncIterator[Pack]:
     """A document's parts, so many together as are asked for at once."""
     pack = Pack()
-    async for line in lines:
-        for part in structure.feed(line):
-            if pack.size + len(part.text) > PACK and pack.parts:
-                yield pack
-                pack = Pack()
-            pack.parts.append(part)
-            pack.size += len(part.text)
-    pack.parts += structure.end()
-    pack.size = sum(len(part.text) for part in pack.parts)
+    async for part in _parts(lines, structure):
+        if pack.size + len(part.text) > PACK and pack.parts:
+            yield pack
+            pack = Pack()
+        pack.parts.append(part)
+        pack.size += len(part.text)
     if pack.parts:
         yield pack
+
+
+async def _parts(lines: AsyncIterator[str], structure: Structure) -> AsyncIterator[Part]:
+    async for line in lines:
+        for part in structure.feed(line):
+            yield part
+    for part in structure.end():
+        yield part
 
 
 async def beginning(packs: AsyncIterator[Pack]) -> list[Pack]:

@@ -20,6 +20,7 @@ _PAGES = re.compile(
     r"|Attention Required! \| Cloudflare",
     re.IGNORECASE,
 )
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # no question holds any
 _NUMBER = re.compile(r"[0-9]{3,18}")  # shorter ones change: 3 pm becomes 15 h
 _REMEMBERED = 256  # answers to one service; 20 kB
 _TELLING = 40  # letters: shorter answers, such as "Inténtelo de nuevo más tarde.", fit many questions
@@ -54,6 +55,8 @@ class Doubts:
             raise Trouble("gave no translation", rest=False)
         if any(pattern.search(answer) and not pattern.search(question) for pattern in self._rubbish):
             raise Trouble(WARNED, rest_s=_BLOCKED_S)
+        if _CONTROL.search(answer) and not _CONTROL.search(question):
+            raise Trouble("sent an answer that cannot be read", rest=False)
         if _has_words(question) and not _has_words(answer):
             raise Trouble("gave no translation", rest=False)
         if not len(question) / 12 - 10 <= len(answer) <= 12 * len(question) + 200:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from backends.translate.pieces import cut
 from backends.translate.wrapping import Shape
 
 LONGEST = 20_000  # characters of a paragraph that is read as one
@@ -156,6 +157,10 @@ def paragraph(lines: list[Line]) -> list[Part]:
     last = whole.rstrip(" \t\\") if _HARD_BREAK.search(whole) else whole.rstrip()
     text = " ".join([*(line.text.strip() for line in lines[:-1]), last.lstrip()])
     after = whole[len(last) :] + lines[-1].end
+    if len(text) > LONGEST:  # a book without a line's end
+        first, *rest = cut(text, LONGEST, len)
+        others = (Part(part, Shape()) if n % 2 else Part(part) for n, part in enumerate(rest))
+        return [Part(lines[0].prefix), Part(first, Shape(start=True)), *others, Part(after)]
     shape = Shape(start=True)
     if len(lines) > 1:
         width = max(len(line.prefix) + len(line.text.rstrip()) for line in lines)

@@ -1,5 +1,6 @@
 """Documents: structure and code stay, prose goes to be translated and comes back in its form."""
 
+import math
 from collections.abc import AsyncIterator
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backends.translate.documents import PACK, Document, packed, structure_of
-from backends.translate.markdown import Markdown, Part, Plain
+from backends.translate.markdown import LONGEST, Markdown, Part, Plain
 from backends.translate.results import TextResult
 from backends.translate.wrapping import Shape
 from errors import Refusal, Unavailable, Unknown
@@ -230,6 +231,14 @@ async def test_a_whole_document_is_translated_in_order() -> None:
     long = "\n\n".join(f"Paragraph number {n} of many words." for n in range(3_000))
     done, _ = await translate("a.md", long)
     assert done == long.upper()
+
+
+@pytest.mark.parametrize("name", ["a.md", "a.txt"])
+async def test_a_book_in_one_line_is_translated_bit_by_bit(name: str) -> None:
+    book = "It was a dark night.  The rain fell in torrents. " * 5_000
+    done, document = await translate(name, book)
+    assert done == book.upper()
+    assert document.result(name, "en", "es").texts == math.ceil(len(book) / LONGEST)
 
 
 async def test_texts_that_come_back_in_another_number_are_asked_for_one_by_one() -> None:

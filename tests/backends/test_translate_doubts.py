@@ -41,6 +41,7 @@ def test_good_translations_are_not_doubted(question: str, answer: str) -> None:
         (LONG, "Hola", "another length"), ("Hi", "Hola " * 60, "another length"),
         ("The weather is sunny today", "The weather is sunny today", "untranslated"),
         ("今天 天气 很 好 吗 我", "今天 天气 很 好 吗 我", "untranslated"),
+        ("Hello", "Ho\x1b[31mla", "cannot be read"), ("Hello", "Hola\0", "cannot be read"),
         ("Text 311 of turn 47", "Texto 522 de la vuelta 68", "another text"),
     ],
 )  # fmt: skip
