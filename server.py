@@ -1,7 +1,8 @@
 """Almanac: translation, weather, read-only SQL and sandboxed files as one MCP server.
 
 `python server.py` serves over STDIO, `--transport http` over Streamable HTTP; `demo`, `doctor`,
-`connect`, `token` and `audit` are for people. Everything is configured from the environment: see docs/configuration.md.
+`connect`, `token` and `audit` are for people. Everything is configured from the environment: see
+docs/configuration.md.
 """
 
 import os
