@@ -39,7 +39,8 @@ class Quotas(Middleware):
         left: dict[str, str] = {}
         for counted, rate in self._settings.quotas.items():
             left[counted] = _of(await self._counters.left(rate, "quota", counted, who), rate)
-        if (self._settings.quotas or self._settings.budget) and self._counters.note:
+        limited = self._settings.quotas or self._settings.budget or self._settings.rate
+        if limited and self._counters.note:
             left["note"] = f"What is used {self._counters.note}."
         if self._settings.budget:
             left["credits"] = _of(
@@ -48,20 +49,30 @@ class Quotas(Middleware):
         return left
 
     async def _count(self, name: str) -> None:
+        """Take a call from all that it counts for, or, if one of these is used up, from none."""
         who = caller().key
+        taken: list[tuple[str, str]] = []
         for counted in dict.fromkeys((name, name.split("_", 1)[0])):
             rate = self._settings.quotas.get(counted)
-            if rate and (wait_s := await self._counters.take(rate, "quota", counted, who)):
+            if not rate:
+                continue
+            if wait_s := await self._counters.take(rate, "quota", counted, who):
+                await self._give_back(taken, who)
                 raise TooMuch(f"Your quota for {counted}, {rate}, is used up; {_when(wait_s)}.")
-        if self._settings.budget:
-            cost = cost_of(name, self._settings.costs)
-            if cost and (
-                wait_s := await self._counters.take(self._settings.budget, "credits", who, cost=cost)
-            ):
-                raise TooMuch(
-                    f"{name} costs {cost} of the credits you have, {self._settings.budget}, and too few are "
-                    f"left; {_when(wait_s)}."
-                )
+            taken.append((rate, counted))
+        cost = cost_of(name, self._settings.costs)
+        if not (self._settings.budget and cost):
+            return
+        if wait_s := await self._counters.take(self._settings.budget, "credits", who, cost=cost):
+            await self._give_back(taken, who)
+            raise TooMuch(
+                f"{name[:64]} costs {cost} of the credits you have, {self._settings.budget}, and too few are "
+                f"left; {_when(wait_s)}."
+            )
+
+    async def _give_back(self, taken: list[tuple[str, str]], who: str) -> None:
+        for rate, counted in taken:
+            await self._counters.give_back(rate, "quota", counted, who)
 
 
 async def _is_an_answer(context: MiddlewareContext[mt.CallToolRequestParams]) -> bool:

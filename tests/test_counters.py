@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -12,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from counters import PURGE_EVERY, Counters, SqliteCounters
+from counters import Counters
+from counters.file import MOST_IN_MEMORY, PURGE_EVERY, SqliteCounters
 from errors import Unavailable
 
 HERE = Path(__file__).resolve().parents[1]
@@ -161,6 +163,55 @@ async def test_a_redis_that_is_gone_refuses_or_leaves_each_to_count_for_itself(t
     async with Counters(tmp_path, nobody, "local") as counters:
         assert await counters.take("1/day", "a") == 0
         assert await counters.take("1/day", "a") > 0
+
+
+async def test_a_file_that_fails_for_a_while_is_told_and_used_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("counters.PAUSE_SECONDS", 0.0)
+    async with Counters(tmp_path, "", "local") as counters:
+        assert await counters.take("1/day", "a") == 0
+        with monkeypatch.context() as patched:
+
+            def full(*_: object) -> None:
+                raise sqlite3.OperationalError("database or disk is full")
+
+            patched.setattr(counters._storage, "_write", full)
+            assert [await counters.take("1/day", "b") > 0 for _ in range(2)] == [False, True]
+            assert counters.note == "cannot be counted in the state directory"
+        assert await counters.take("1/day", "a") > 0
+        assert counters.note == ""
+
+
+async def test_a_storage_that_does_not_answer_holds_one_call_up_and_not_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("counters.ANSWER_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        async with Counters(tmp_path, f"redis://127.0.0.1:{silent.getsockname()[1]}/0", "local") as counters:
+            started = time.monotonic()
+            for _ in range(50):
+                await counters.take("100/day", "a")
+            assert time.monotonic() - started < 1
+
+
+async def test_a_million_callers_take_little_memory_where_no_file_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("counters.file.MOST_IN_MEMORY", 50)
+    counters = SqliteCounters(None)
+    for number in range(3 * PURGE_EVERY):
+        assert await counters.incr(f"caller {number}", 1_000 + number) == 1
+        assert await counters.acquire_sliding_window_entry(f"caller {number}", 1, 1_000)
+    assert await counters.get(f"caller {3 * PURGE_EVERY - 1}") == 1, "those that last longest stay"
+    assert (await counters.reset() or 0) < 100 + 2 * PURGE_EVERY
+    counters.close()
+    assert MOST_IN_MEMORY <= 100_000
+    # While the shared storage fails, the file does, which takes no memory.
+    async with Counters(tmp_path, "redis://127.0.0.1:9/0", "local") as local:
+        assert await local.take("1/day", "a") == 0
+    async with Counters(tmp_path, "", "refuse") as after:
+        assert await after.take("1/day", "a") > 0
 
 
 async def test_a_redis_that_comes_back_is_used_again(tmp_path: Path, redis: str) -> None:

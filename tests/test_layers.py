@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "upstream": {"upstream", "errors", "config"},
     "state": {"state", "upstream", "errors", "config"},
     "ledger": {"ledger", "config"},
-    "counters": {"errors"},
+    "counters": {"counters", "errors"},
     "fencing": set[str](),
     "redaction": {"config"},
     "completions": set[str](),

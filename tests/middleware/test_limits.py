@@ -70,6 +70,39 @@ async def test_a_refused_call_takes_nothing_from_another_quota(client: Connect, 
         assert (await c.call_tool("status", {})).structured_content["limits"]["sql"] == "9 of 10/day"
 
 
+async def test_a_call_that_one_quota_refuses_takes_nothing_from_any(client: Connect, tmp_path: Path) -> None:
+    limits = {
+        "quotas": {"sql_query": "9/day", "sql_list_tables": "9/day", "sql": "2/day"},
+        "budget": "9/day",
+        "costs": {"sql": 0, "files_list": 10},
+    }
+    async with client(state_dir=tmp_path, limits=limits) as c:
+        for _ in range(4):
+            await said(c, "sql_query", SQL)
+        assert "costs 10 of the credits" in await said(c, "files_list")
+        left = (await c.call_tool("status", {})).structured_content["limits"]
+    assert left == {
+        "sql_query": "7 of 9/day", "sql_list_tables": "9 of 9/day", "sql": "0 of 2/day",
+        "credits": "8 of 9/day",
+    }  # fmt: skip
+
+
+async def test_names_of_no_tool_are_counted_as_one(client: Connect, tmp_path: Path) -> None:
+    async with client(state_dir=tmp_path, limits={"rate": "3/hour"}) as c:
+        answers = [await said(c, f"sql_{number}" * 40) for number in range(5)]
+    assert ["no such tool is limited" in answer for answer in answers] == [False] * 3 + [True] * 2
+    assert max(map(len, answers)) < 200
+
+
+async def test_a_storage_that_fails_is_told_in_status_whatever_is_limited(
+    client: Connect, tmp_path: Path
+) -> None:
+    limits = {"rate": "9/hour", "on_failure": "local"}
+    async with client(state_dir=tmp_path, state_url="redis://127.0.0.1:9/0", limits=limits) as c:
+        status = (await c.call_tool("status", {})).structured_content
+    assert "cannot be counted in their shared storage" in status["limits"]["note"]
+
+
 async def test_each_call_costs_its_credits(client: Connect, tmp_path: Path) -> None:
     limits = {"budget": "10/day", "costs": {"sql": 4, "sql_list_tables": 1, "status": 0}}
     async with client(state_dir=tmp_path, limits=limits) as c:
