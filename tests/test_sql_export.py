@@ -4,7 +4,6 @@ import asyncio
 import base64
 import csv
 import json
-import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator
@@ -18,6 +17,7 @@ from fastmcp import Client
 from fastmcp.exceptions import ToolError
 
 from tests.conftest import Connect
+from tests.processes import memory
 
 COUNTING = (
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT {most}) SELECT i, {of} FROM n"
@@ -180,13 +180,6 @@ async def test_a_long_export_tells_how_far_it_is(client: Connect, sandbox: Path)
     assert told
     assert told[0][0] > 1_000
     assert str(told[0][1]).startswith(f"{int(told[0][0]):,} rows, ")
-
-
-def memory() -> int:
-    """Resident bytes of this process and its children."""
-    found = [os.getpid(), *map(int, Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())]
-    pages = sum(int(Path(f"/proc/{process}/statm").read_text().split()[1]) for process in found)
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.mark.slow

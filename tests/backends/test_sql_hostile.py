@@ -2,11 +2,9 @@
 
 import asyncio
 import hashlib
-import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import pytest_asyncio
 from backends.sql import Databases
 from config import SqlSettings
 from errors import Refusal
+from tests.processes import memory
 
 TABLE = Path(__file__).parents[1] / "hostile" / "sql.txt"
 TIMEOUT = 0.2
@@ -97,19 +96,6 @@ async def grown(size: int) -> int:
             break
         await asyncio.sleep(0.01)
     return memory() - size
-
-
-def memory() -> int:
-    """Resident bytes of this process and of its children."""
-    processes = [os.getpid()]
-    for task in Path("/proc/self/task").iterdir():
-        with suppress(FileNotFoundError, ProcessLookupError):  # a thread or a child may end while we look
-            processes += map(int, (task / "children").read_text().split())
-    pages = 0
-    for process in processes:
-        with suppress(FileNotFoundError, ProcessLookupError):
-            pages += int(Path(f"/proc/{process}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
