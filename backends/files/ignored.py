@@ -5,7 +5,9 @@ and any .ignore before any .gitignore. They are an author's wish and no guard: t
 """
 
 import functools
+import importlib.util
 import os
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,7 +16,11 @@ from backends.files.gitignore import Patterns, sift
 from backends.files.paths import Parts
 
 FILES = (".ignore", ".gitignore")
-_MOST = 1_000_000  # bytes of one such file
+_MOST = 200_000  # bytes of one such file; what follows is not heeded, as compiling it takes seconds
+_MOST_STARS = 3  # in a line, where the engine is one that stars can keep busy for hours
+# Lines that ripgrep may understand otherwise: it knows braces and other sets than those of plain letters.
+_SET = re.compile(rb"\[(?:[0-9A-Za-z_]|0-9|A-Z|a-z)+\]")
+_ODD = re.compile(rb"[^\r\n -Z^-z|~]|//|\r(?!\n)|[ ](?:\r?\n|\Z)")
 
 
 class _Rule(NamedTuple):
@@ -23,18 +29,23 @@ class _Rule(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """What holds in one directory, the nearest first."""
+    """What holds in one directory, the nearest first; `odd` if ripgrep may leave out more by it."""
 
     ignore: tuple[_Rule, ...] = ()
     gitignore: tuple[_Rule, ...] = ()
+    odd: bool = False
 
     def within(self, parts: Parts, opened: Opened, names: Sequence[str]) -> "Rules":
         """What holds below a directory, with its own files on top."""
         found = self
         for field in FILES:
-            if field in names and (patterns := _read(opened, field)):
-                known = getattr(found, field[1:])
-                found = found._replace(**{field[1:]: (_Rule(len(parts), patterns), *known)})
+            if field in names and (data := _read(opened, field)):
+                patterns, odd = _compiled(data)
+                rule, odd = _Rule(len(parts), patterns), found.odd or odd
+                if field == ".ignore":
+                    found = found._replace(ignore=(rule, *found.ignore), odd=odd)
+                else:
+                    found = found._replace(gitignore=(rule, *found.gitignore), odd=odd)
         return found
 
     def leave_out(self, parts: Parts, name: str, directory: bool) -> bool:
@@ -62,33 +73,32 @@ class Rules(NamedTuple):
         return [entry for at, entry in enumerate(entries) if at not in gone] if gone else entries
 
 
-def _read(opened: Opened, name: str) -> Patterns | None:
+def _read(opened: Opened, name: str) -> bytes:
     try:
         file = opened.child(name)
     except OSError:
-        return None  # a link, or gone
+        return b""  # a link, or gone
     try:
         if not file.is_file or not isinstance(file.where, int):
-            return None
-        return _compiled(os.read(file.where, _MOST))
+            return b""
+        return os.read(file.where, _MOST + 1)
     except OSError:
-        return None
+        return b""
     finally:
         file.close()
 
 
 @functools.lru_cache(maxsize=64)
-def _compiled(data: bytes) -> Patterns | None:
-    lines = data.decode("utf-8-sig", "replace").splitlines()
-    try:
-        return Patterns(lines)
-    except ValueError:  # git skips the line that is none; which one it is only trying tells
-        return Patterns(line for line in lines if _is_pattern(line))
+def _compiled(data: bytes) -> tuple[Patterns, bool]:
+    odd = len(data) > _MOST or bool(_ODD.search(_SET.sub(b"x", data)))
+    if len(data) > _MOST:
+        data = data[: data.rfind(b"\n", 0, _MOST) + 1]
+    lines = [_inside(line.removesuffix("\r")) for line in data.decode("utf-8-sig", "replace").split("\n")]
+    if importlib.util.find_spec("re2") is None:
+        lines = [line for line in lines if line.count("*") <= _MOST_STARS]
+    return Patterns(lines, lenient=True), odd
 
 
-def _is_pattern(line: str) -> bool:
-    try:
-        Patterns([line])
-    except ValueError:
-        return False
-    return True
+def _inside(line: str) -> str:
+    """`build/**` means all that is in it, from which a line after it may take something back."""
+    return line + "/*" if line.endswith("/**") else line

@@ -79,7 +79,7 @@ class _Tree(ExitStack):
             if not self._count:
                 top = level.opened.real
             self._count += max(1, len(names))
-            if self._ignoring and _ignores_otherwise(level):
+            if self._ignoring and (level.odd or _ignores_otherwise(level)):
                 self._ripgrep = self._candidates = None
             some = _Names(level.parts, level.opened.real, names)
             if self._ripgrep and self._count > _SIEVE_FROM and self._starts(path, top):

@@ -25,8 +25,11 @@ _SHARE = 3  # of the time that is left, for what still has to be read again
 # What is no plain text, and what a picture, a sound or an archive may begin with. Where ends of lines
 # matter to an expression, a carriage return is none either.
 _SPECIAL = r"(?-u:[^\t\n%s -~]|^(?:GIF8|RIFF|%%PDF-|.{4}1AY))"
-# What the two read differently: other groups than these, sets within sets, and sets that are subtracted.
-_DIFFERENT = re.compile(r"\(\?(?!:|i\)|i:|P<)|&&|--|~~|\[\^?\]?[^\]]*\[(?!:)|\0|\n")
+# What the two read differently: other groups than these, sets within sets, and sets that are subtracted;
+# ends of words, which newer ripgreps know; and braces, which are RE2's own letters if a blank is in them.
+_DIFFERENT = re.compile(
+    r"\(\?(?!:|i\)|i:|P<)|&&|--|~~|\[\^?\]?[^\]]*\[(?!:)|\0|\n|\\[<>]|(?<!\\)(?:\\\\)*\{(?!\d+(?:,\d*)?\})"
+)
 _OPTIONS = (
     "--no-config", "--files-with-matches", "--null", "--text", "--encoding=none", "--no-mmap", "--hidden",
     "--color=never", "--no-messages", "--no-follow",

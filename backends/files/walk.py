@@ -27,6 +27,7 @@ class Level(NamedTuple):
     parts: Parts
     opened: Opened
     entries: list[os.DirEntry[str]]
+    odd: bool = False  # whether ripgrep may leave out more than we do
 
     def after(self, place: Place | None) -> list[os.DirEntry[str]]:
         """The entries that come after a place."""
@@ -120,7 +121,8 @@ class Walk:
                 opened.close()
             if rules.leave_out(real[:depth], real[depth], directory=True):
                 return Rules()
-        return rules
+        # Ripgrep does not look above; what a higher .ignore takes back comes before a deeper .gitignore.
+        return rules._replace(odd=rules.odd or bool(rules.ignore))
 
     def _level(self, directory: _Directory, opened: Opened) -> tuple[Level, Rules]:
         entries = []
@@ -140,7 +142,7 @@ class Walk:
             kept = rules.keep(directory.real, entries)
             self._ignored += len(entries) - len(kept)
             entries = kept
-        return Level(directory.parts, opened, entries), rules
+        return Level(directory.parts, opened, entries, rules.odd), rules
 
 
 def _below(level: Level, rules: Rules) -> list[_Directory]:

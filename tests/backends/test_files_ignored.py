@@ -1,12 +1,14 @@
 """What .gitignore and .ignore files leave out of finding and searching, and cuts that are gone on from."""
 
 import os
+import random
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from backends.files import Sandbox, sieve
+from backends.files import Sandbox, search_tree, sieve
 from config import FilesSettings
 from errors import Forbidden, Unknown
 
@@ -159,3 +161,72 @@ async def test_without_ripgrep_all_is_the_same(
 ) -> None:
     monkeypatch.setattr(sieve, "program", lambda: None)
     assert await search(sandbox) == KEPT
+
+
+@pytest.mark.parametrize("ripgrep", [True, False])
+@pytest.mark.parametrize(
+    ("path", "start", "rules", "kept"),
+    [
+        (".gitignore", ".", "*.{txt,md}", {"a.txt", "d/b.txt", "d/c.md", "d/e/f.txt"}),  # git has no braces
+        (".gitignore", ".", "d/**\n!d/b.txt\n", {"a.txt", "d/b.txt"}),
+        (".gitignore", ".", "d/\n!d/b.txt\n", {"a.txt"}),
+        ("d/.gitignore", "d", "*.txt", {"d/c.md"}),
+        ("d/.gitignore", ".", "*.[tm]xt\r\n**//\r\n", {"a.txt", "d/c.md"}),
+    ],
+)
+async def test_ripgrep_leaves_out_no_more_than_the_rules_say(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    ripgrep: bool,
+    path: str,
+    start: str,
+    rules: str,
+    kept: set[str],
+) -> None:
+    monkeypatch.setattr(search_tree, "_SIEVE_FROM", 0)
+    for name in ("a.txt", "d/b.txt", "d/c.md", "d/e/f.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("needle\n")
+    (tmp_path / path).write_text(rules)
+    async with Sandbox(FilesSettings(root=tmp_path, ripgrep=ripgrep)) as sandbox:
+        assert await search(sandbox, start) == kept
+        assert set((await sandbox.find("*.*[td]", start, 99)).paths) - {path} == kept
+
+
+@pytest.mark.parametrize("ripgrep", [True, False])
+async def test_what_a_higher_ignore_file_takes_back_is_searched_from_below_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ripgrep: bool
+) -> None:
+    monkeypatch.setattr(search_tree, "_SIEVE_FROM", 0)
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/a.txt").write_text("needle\n")
+    (tmp_path / ".ignore").write_text("!*.txt\n")
+    (tmp_path / "d/.gitignore").write_text("*.txt\n")
+    async with Sandbox(FilesSettings(root=tmp_path, ripgrep=ripgrep)) as sandbox:
+        assert await search(sandbox, ".") == await search(sandbox, "d") == {"d/a.txt"}
+
+
+async def test_thousands_of_rules_are_all_heeded(tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").write_text("\n".join(f"*.x{n}" for n in range(3_000)) + "\n!b.x7\n")
+    for name in ("a.x0", "a.x1500", "a.x2999", "a.x3000", "b.x7", "c.x7"):
+        (tmp_path / name).write_text("needle\n")
+    async with Sandbox(FilesSettings(root=tmp_path)) as sandbox:
+        assert await search(sandbox) == {"a.x3000", "b.x7"}
+
+
+@pytest.mark.slow
+async def test_a_hostile_file_of_rules_neither_breaks_a_search_nor_holds_it_up(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    dice = random.Random(1)
+    lines = ["".join(dice.choices("abcdef*?]!/", k=12)) for _ in range(50_000)]
+    (tmp_path / "a.txt").write_text("needle\n")
+    for number, rules in enumerate(("\n".join(lines), "*a" * 90_000, "\n".join(["*a*b?" * 100] * 200))):
+        (tmp_path / f"d{number}").mkdir()
+        (tmp_path / f"d{number}/.gitignore").write_text(rules)
+        (tmp_path / f"d{number}" / ("a" * 200)).write_text("needle\n")
+    began = time.process_time()
+    async with Sandbox(FilesSettings(root=tmp_path)) as sandbox:
+        assert "a.txt" in await search(sandbox)
+    assert time.process_time() - began < 6
+    assert capfd.readouterr().err == ""

@@ -130,6 +130,23 @@ PIECES = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        (r"List\<int\>", False), (r"\bint\b", True), (r"o\b{start}", False), ("a{2, 3}", False),
+        ("a{,3}", False), ("a{2}b{1,}c{1,3}", True), (r"f\(\) \{", True), (r"\\{2}", True), (r"\\{ 2}", False),
+    ],
+)  # fmt: skip
+def test_ripgrep_is_not_asked_for_what_some_of_its_versions_read_differently(
+    tmp_path: Path, text: str, asked: bool
+) -> None:
+    assert (sieve.expression(text, regex=True) is not None) == asked
+    (tmp_path / "a.txt").write_text("List<int>\n")
+    (tmp_path / "b.txt").write_text("o{start} a{2, 3} a{,3} f() {\n")
+    (tmp_path / "c.txt").write_text("\\\\ \\{ 2} aabccc\n")
+    assert searched(tmp_path, RIPGREP, text, True).matches == searched(tmp_path, None, text, True).matches
+
+
 @given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=5).map("".join))
 @examples(
     max_examples=60,
