@@ -134,7 +134,8 @@ PIECES = [
     ("text", "asked"),
     [
         (r"List\<int\>", False), (r"\bint\b", True), (r"o\b{start}", False), ("a{2, 3}", False),
-        ("a{,3}", False), ("a{2}b{1,}c{1,3}", True), (r"f\(\) \{", True), (r"\\{2}", True), (r"\\{ 2}", False),
+        ("a{,3}", False), ("a{2}b{1,}c{1,3}", True), (r"f\(\) \{", True), (r"\\{2}", True),
+        (r"\\{ 2}", False),
     ],
 )  # fmt: skip
 def test_ripgrep_is_not_asked_for_what_some_of_its_versions_read_differently(
