@@ -70,7 +70,7 @@ def answer(connection: ReadOnlyConnection, ask: dict[str, Any]) -> dict[str, Any
 def _way(ask: dict[str, Any]) -> Callable[[ReadOnlyConnection, dict[str, Any], Send], dict[str, Any]]:
     """How to answer. What is rarely asked for is imported then: each start of a child would pay for it."""
     if ask["way"] == "explain":
-        from backends.sql.planning import explain
+        from backends.sql.explaining import explain
 
         return explain
     if ask["way"] != "page":

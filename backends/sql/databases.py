@@ -130,34 +130,58 @@ class Databases:
         )
 
     async def list_tables(self, database: str | None = None) -> Tables:
+        """Tables and views, with their number of columns and rows.
+
+        Raises:
+            Unknown: There is no such database.
+            Unavailable: It cannot be read now.
+            TooMuch: As many statements as may run at once have been running all the time.
+        """
         pool = self._pool(database)
         others = tuple(name for name in self._pools if name != pool.name)
         entries, notices = await catalogue.tables(pool)
         return Tables(database=pool.name, tables=tuple(entries), other_databases=others, notices=notices)
 
     async def describe_table(self, table: str, database: str | None = None) -> TableDetail:
+        """A table's columns, keys, indexes and references, and three of its rows.
+
+        Raises:
+            Unknown: There is no such table or database.
+            Unavailable: It cannot be read now.
+            TooMuch: As for list_tables.
+        """
         return await catalogue.describe(self._pool(database), table)
 
     async def document_table(self, table: str, database: str | None = None) -> TableDocument:
+        """The same with the statement that made it, in which its author's comments stand.
+
+        Raises:
+            Unknown: There is no such table or database.
+            Unavailable: It cannot be read now.
+            TooMuch: As for list_tables.
+        """
         return await catalogue.document(self._pool(database), table)
 
     async def schema(self, database: str | None = None) -> str:
-        """All tables and views of a database as SQL, with their number of rows."""
+        """All tables and views of a database as SQL, with their number of rows.
+
+        Raises:
+            Unknown: There is no such database.
+            Unavailable: It cannot be read now.
+            TooMuch: As for list_tables.
+        """
         return await catalogue.schema(self._pool(database))
 
     async def explain(self, sql: str, params: Params | None = None, database: str | None = None) -> Plan:
-        """How the statement would run; it is not run."""
+        """How the statement would run; it is not run.
+
+        Raises:
+            Refusal: As for a query.
+        """
         reply = await self._ask(self._pool(database), sql, _checked(params), MOST_STEPS, way="explain")
         if reply["cut"]:
             raise TooMuch("The plan of this is too long to tell. Explain parts of it.")
-        told = in_words(reply, sql)
-        return Plan(
-            steps=told.steps,
-            scans=told.scans,
-            sorts=told.sorts,
-            rows_read=told.rows,
-            helpful_indexes=told.indexes,
-        )
+        return in_words(reply, sql)
 
     async def health(self, probe: bool = False) -> Health:
         """Each database by name; `probe` opens and asks it."""

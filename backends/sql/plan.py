@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from backends.sql.results import Plan
+
 # The details are for people and change between releases: what is not known here is passed on as it is.
 _SCAN = re.compile(r"SCAN (?:TABLE )?(?P<table>.+?)(?: AS \S+)?(?: USING (?:COVERING )?INDEX (?P<index>.+))?")
 _SEARCH = re.compile(
@@ -15,20 +17,10 @@ _NOT_A_TABLE = re.compile(r"\d*\s*CONSTANT ROWS?|.* VIRTUAL TABLE INDEX .*")
 _EQUAL = re.compile(r"=\?|\bIN\b")
 # A name and the next one: once over the text, since a plan may name five hundred aliases.
 _CALLED = re.compile(r"\b(\w+)[\"`\]]?(?=\s+(?:AS\s+)?[\"`\[]?(\w+))", re.IGNORECASE)
+_READS_ALL, _ABOUT = "reads every row of ", " (about "
 _ROWS_OF_A_SEARCH = 10  # SQLite's own assumption of an index without statistics
 _MOST_NAMED = 3
 _MOST_ROWS = 10**15  # an estimate beyond it says nothing more
-
-
-class Explained(NamedTuple):
-    """A plan: its steps in words, what is read whole, whether it sorts, and what would help."""
-
-    steps: tuple[str, ...]
-    scans: tuple[str, ...]
-    sorts: bool
-    rows: int | None
-    indexes: tuple[str, ...]
-    read_whole: tuple[str, ...]  # of the steps, those that read a table whole
 
 
 class _Step(NamedTuple):
@@ -38,11 +30,11 @@ class _Step(NamedTuple):
     unindexed: str = ""  # the table it builds an index of
 
 
-def in_words(reply: Mapping[str, Any], sql: str) -> Explained:
+def in_words(reply: Mapping[str, Any], sql: str) -> Plan:
     """A child's explanation in words.
 
     Args:
-        reply: `rows` as EXPLAIN QUERY PLAN gives them, and what planning.py adds where it could be had.
+        reply: `rows` as EXPLAIN QUERY PLAN gives them, and what explaining.py adds where it could be had.
         sql: The statement, in which an alias is looked up; it decides nothing.
     """
     tables = _Tables(reply, sql)
@@ -54,23 +46,26 @@ def in_words(reply: Mapping[str, Any], sql: str) -> Explained:
     known = any(step.rows is not None for step in steps.values())
     rows = min(round(_looked_at(steps, below)), _MOST_ROWS) if known else None
     slow = {step.whole or step.unindexed for step in steps.values()}
-    return Explained(
+    return Plan(
         steps=tuple(step.words for step in steps.values()),
         scans=tuple(dict.fromkeys(step.whole for step in steps.values() if step.whole)),
         sorts=any(step.words.startswith("sorts for ") for step in steps.values()),
-        rows=rows,
-        indexes=tuple(f"{table}({column})" for table, column in reply.get("indexes", ()) if table in slow),
-        read_whole=tuple(step.words for step in steps.values() if step.whole and step.rows is not None),
+        rows_read=rows,
+        helpful_indexes=tuple(
+            f"{table}({column})" for table, column in reply.get("indexes", ()) if table in slow
+        ),
     )
 
 
-def why_slow(told: Explained) -> str:
+def why_slow(plan: Plan) -> str:
     """One or two sentences on what a statement that took too long spent its time on."""
-    scans = told.read_whole[:_MOST_NAMED]
+    # Of a table in the file, whose size is known: not of what the statement itself makes.
+    scans = [step for step in plan.steps if step.startswith(_READS_ALL) and _ABOUT in step][:_MOST_NAMED]
     nested = " for each row of the one before" if len(scans) > 1 else ""
     said = [f"It {', and '.join(scans)}{nested}." if scans else ""]
-    if told.indexes:
-        said.append(f"An index on {', '.join(told.indexes[:_MOST_NAMED])} would help, if its owner adds one.")
+    if plan.helpful_indexes:
+        indexes = ", ".join(plan.helpful_indexes[:_MOST_NAMED])
+        said.append(f"An index on {indexes} would help, if its owner adds one.")
     return " ".join(filter(None, said))
 
 
@@ -116,9 +111,9 @@ def _told(detail: str, tables: _Tables) -> _Step:
     scan, search = _SCAN.fullmatch(detail), _SEARCH.fullmatch(detail)
     if scan and not _NOT_A_TABLE.fullmatch(scan["table"]):
         table, rows = tables.table(scan["table"]), tables.rows(scan["table"])
-        about = f" (about {rows:,})" if rows else ""
+        about = f"{_ABOUT}{rows:,})" if rows else ""
         order = f" in the order of index {scan['index']}" if scan["index"] else ""
-        words = f"reads every row of {_called(scan['table'], table)}{about}{order}"
+        words = f"{_READS_ALL}{_called(scan['table'], table)}{about}{order}"
         return _Step(words, rows, whole=table or scan["table"])
     if search:
         table, how, terms = tables.table(search["table"]), search["how"], search["terms"] or ""

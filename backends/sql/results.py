@@ -170,8 +170,9 @@ class TableDocument(TableDetail):
 class Plan(Result):
     """How SQLite will run a statement.
 
-    `scans` names what it reads whole; `rows_read` is an estimate of the rows it looks at, from above, or None
-    where the sizes are not known; an index on one of `helpful_indexes` is one that SQLite would use.
+    `scans` names what it reads whole; `sorts` is whether it sorts, because no index has that order;
+    `rows_read` is an estimate of the rows it looks at, from above, or None where the sizes are not known; an
+    index on one of `helpful_indexes` is one that SQLite would use.
     """
 
     steps: tuple[str, ...]
