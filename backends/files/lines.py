@@ -75,7 +75,7 @@ def decoded(raw: bytes, content: Content) -> tuple[str, int]:
     text = raw.decode("utf-8", "replace")
     lost = text.count(REPLACED)
     # A UTF-8 file may hold that character itself; elsewhere it stands for what decoding replaced.
-    return text, lost - raw.count(REPLACED.encode()) if content.codec == "utf-8" else lost
+    return text, lost - raw.count(REPLACED.encode()) if lost and content.codec == "utf-8" else lost
 
 
 class FromEnd(NamedTuple):
@@ -114,6 +114,16 @@ def from_end(opened: Opened, content: Content, count: int, most: int, work: Work
     return FromEnd(begins, found) if found else FromEnd(at, 1, is_within=True)
 
 
+def _are_within(longest: int, chunk: bytes) -> bool:
+    """Whether each line is shorter; by leaps, a tenth of the time of parting a megabyte into its lines."""
+    at = 0
+    while len(chunk) - at > longest:
+        at = chunk.rfind(b"\n", at, at + longest) + 1
+        if not at:
+            return False
+    return True
+
+
 class Lines:
     """Goes through a file's lines: skip to one, take some, count the rest."""
 
@@ -139,10 +149,10 @@ class Lines:
                 self._pass(at)
         return True
 
-    def run(self, lines: int, most: int, longest: int) -> bytes:
-        """Whole lines within one block, up to so many and `most` bytes; none if one is over `longest`."""
+    def run(self, lines: int, most: int, longest: int) -> tuple[bytes, int]:
+        """Whole lines within one block, up to so many and `most` bytes; how many; none if one is too long."""
         if not self._begins or not self._more():
-            return b""
+            return b"", 0
         end = self._block.rfind(b"\n", self._at, self._at + most) + 1
         chunk = self._block[self._at : end] if end else b""
         if (count := chunk.count(b"\n")) > lines:
@@ -150,11 +160,11 @@ class Lines:
             for _ in range(lines):
                 end = chunk.index(b"\n", end + 1)
             chunk, count = chunk[: end + 1], lines
-        if len(chunk) > longest and max(map(len, chunk.split(b"\n"))) >= longest:
-            return b""
+        if not _are_within(longest, chunk):
+            return b"", 0
         self._at += len(chunk)
         self.number += count
-        return chunk
+        return chunk, count
 
     def take(self, most: int) -> tuple[bytes, bool] | None:
         """The next line with its end, and whether bytes beyond `most` were left out; None at the end."""

@@ -76,8 +76,8 @@ def read_page(root: Root, work: Work, path: str, start_line: int, max_lines: int
                     f"Line {start_line} of {quote(path)} was not reached in time; line {lines.number} was. "
                     "Ask for an earlier one, or for the last ones with a negative start_line."
                 )
-        raw, cuts = _collect(lines, first, max_lines, max_bytes)
-        end = first + raw.count(b"\n") - raw.endswith(b"\n") if raw else first - 1
+        raw, after, cuts = _collect(lines, first, max_lines, max_bytes)
+        end = after - 1
         if start_line > 0:
             total = lines.count(_COUNT_S)
     if total is not None and start_line > max(total, 1):
@@ -135,17 +135,19 @@ def _continued(opened: Opened, content: Content, start: int) -> int:
     return len(after) - len(after.lstrip(bytes(range(0x80, 0xC0))))
 
 
-def _collect(lines: Lines, start: int, max_lines: int, max_bytes: int) -> tuple[bytes, list[str]]:
+def _collect(lines: Lines, start: int, max_lines: int, max_bytes: int) -> tuple[bytes, int, list[str]]:
+    """The page's lines, the number of the one after them, and what to tell."""
     pieces: list[bytes] = []
     notices: list[str] = []
     shortened: list[int] = []
     room = max_bytes
     number = start
     while number < start + max_lines:
-        if run := lines.run(start + max_lines - number, room, min(MAX_LINE, room)):
+        run, count = lines.run(start + max_lines - number, room, min(MAX_LINE, room))
+        if run:
             pieces.append(run)
             room -= len(run)
-            number += run.count(b"\n")
+            number += count
             continue
         if (line := lines.take(min(MAX_LINE, room))) is None:
             break
@@ -169,7 +171,7 @@ def _collect(lines: Lines, start: int, max_lines: int, max_bytes: int) -> tuple[
             f"Lines shown in part, to {min(MAX_LINE, max_bytes):,} bytes: {lines_cut}. files_search finds "
             "what is further in; files_read_json reads JSON by parts."
         )
-    return b"".join(pieces), notices
+    return b"".join(pieces), number, notices
 
 
 def _whole_characters(raw: bytes) -> bytes:
