@@ -24,7 +24,7 @@ from starlette.types import Receive, Scope, Send
 from errors import Unavailable
 from tests import fakes
 from tests.fakes.troubles import TROUBLES, Troubled
-from upstream import Breaker, Budget, Declined, Once, Upstream, deadline_in
+from upstream import Breaker, Budget, Declined, Kept, Once, Upstream, deadline_in
 from upstream.answers import retry_after
 
 SECRET = "k3y-canary"
@@ -444,6 +444,26 @@ async def test_the_oldest_answers_make_room() -> None:
         assert fetches.begun == 4
         await cache.get("b", 60, fetches)
         assert fetches.begun == 5
+
+
+async def test_no_more_is_kept_than_a_number_of_bytes() -> None:
+    cache = Once(lambda: 0.0, most=100, most_bytes=1000)
+
+    async def of(size: int, key: int) -> bool:
+        """Whether it had to be fetched."""
+        fetched = []
+
+        async def fetch() -> Kept[int]:
+            fetched.append(key)
+            return Kept(key, 0.0, size=size)
+
+        kept: Kept[int] = await cache.get(key, 60, fetch)
+        assert kept.value == key
+        return bool(fetched)
+
+    assert [await of(400, key) for key in (1, 2, 1, 3, 1, 2)] == [True, True, False, True, False, True]
+    assert [await of(2000, 4), await of(2000, 4)] == [True, True]  # too large for all of it
+    assert await of(400, 1)
 
 
 async def test_closing_ends_what_is_under_way() -> None:

@@ -187,7 +187,8 @@ class Upstream:
         if content is None or (stored := Stored.unpacked(content)) is None:
             return None
         try:
-            return Kept(parse(decoded(stored.body)), stored.at, stored.until, stored.modified)
+            value = parse(decoded(stored.body))
+            return Kept(value, stored.at, stored.until, stored.modified, len(stored.body))
         except ValueError:  # written by another version of this module
             return None
 
@@ -276,7 +277,7 @@ class Upstream:
             words = str(error) if isinstance(error, Unusable) else "sent an answer that cannot be read"
             raise Trouble(words, again=True) from error
         modified = response.headers.get("last-modified", "") if question.told else ""
-        kept = Kept(value, now, until, modified)
+        kept = Kept(value, now, until, modified, len(content))
         await self._keep(question, kept, content)
         return kept
 

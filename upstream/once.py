@@ -9,7 +9,10 @@ from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
 
-MOST_KEPT = 512  # answers each provider's cache holds, read into our words: a few KB each
+MOST_KEPT = 512  # answers each provider's cache holds
+MOST_BYTES = (
+    1_000_000  # of them as they came: read into our words, sixteen days of hours take 40 times as much
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,7 @@ class Kept(Generic[T]):
     at: float
     until: float = float("inf")  # when it says itself that it ends
     modified: str = ""  # its Last-Modified, to ask whether there is anything newer
+    size: int = 0  # bytes in which it came
 
     def holds(self, now: float, ttl_s: float) -> bool:
         """Whether it is no older than `ttl_s` and has not ended; a clock put back ends it."""
@@ -38,8 +42,11 @@ class Once:
     A fetch goes on when one of its callers leaves, and ends when the last one does.
     """
 
-    def __init__(self, clock: Callable[[], float], most: int = MOST_KEPT) -> None:
-        self._clock, self._most = clock, most
+    def __init__(
+        self, clock: Callable[[], float], most: int = MOST_KEPT, most_bytes: int = MOST_BYTES
+    ) -> None:
+        self._clock, self._most, self._most_bytes = clock, most, most_bytes
+        self._size = 0
         self._kept: OrderedDict[Hashable, Kept[Any]] = OrderedDict()
         self._flights: dict[Hashable, _Flight] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -70,11 +77,17 @@ class Once:
 
     async def _fly(self, key: Hashable, fetch: Callable[[], Awaitable[T | Kept[T]]]) -> Kept[T]:
         found = await fetch()
-        kept = self._kept[key] = found if isinstance(found, Kept) else Kept(found, self._clock())
-        self._kept.move_to_end(key)
-        while len(self._kept) > self._most:
-            self._kept.popitem(last=False)
+        kept = found if isinstance(found, Kept) else Kept(found, self._clock())
+        self._forget(key)
+        self._kept[key] = kept
+        self._size += kept.size
+        while len(self._kept) > self._most or self._size > self._most_bytes:
+            self._forget(next(iter(self._kept)))
         return kept
+
+    def _forget(self, key: Hashable) -> None:
+        if (kept := self._kept.pop(key, None)) is not None:
+            self._size -= kept.size
 
     def _landed(self, key: Hashable, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
@@ -89,3 +102,4 @@ class Once:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._kept.clear()
+        self._size = 0
