@@ -86,6 +86,11 @@ class Sandbox:
         """The root; what was missing at the start may have been mounted since."""
         if self._workers and not self._beneath:
             self._hold()
+        if self._beneath and self._beneath.is_gone():
+            self._trouble = (
+                "The directory that is served has been deleted. Put it back and restart the server."
+            )
+            return None
         if self._beneath and not self._root:
             try:  # here and not at the start, which the libraries behind it would make 17 ms longer
                 self._root = Root(

@@ -78,6 +78,7 @@ class Beneath(Protocol):
     def open(self, parts: Parts, links: bool = True) -> Opened: ...
     def child(self, directory: Opened, name: str) -> Opened: ...
     def keeps_its_name(self, opened: Opened) -> bool: ...
+    def is_gone(self) -> bool: ...
     def close(self) -> None: ...
 
 
@@ -111,6 +112,11 @@ class ByHandle:
         self._handle = handle
         # A link can lead to a hidden file. Where a handle cannot tell what it leads to, links are refused.
         self._follows = name == "openat2" and _path_of(handle) is not None
+        self._is_counted = os.fstat(handle).st_nlink > 0  # some file systems count no directory's names
+
+    def is_gone(self) -> bool:
+        """Whether the root was deleted: another one that has its name by now is not held."""
+        return self._is_counted and not os.fstat(self._handle).st_nlink
 
     def open(self, parts: Parts, links: bool = True) -> Opened:
         if self.name == "walk":
@@ -204,6 +210,9 @@ class ByName:
 
     def keeps_its_name(self, opened: Opened) -> bool:
         return True  # a rename can win here anyway
+
+    def is_gone(self) -> bool:
+        return False  # it is opened by name each time
 
     def close(self) -> None: ...
 

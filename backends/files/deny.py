@@ -20,14 +20,12 @@ class Deny:
     def __init__(self, patterns: Iterable[str]) -> None:
         self._patterns = Patterns(_fold(pattern) for pattern in patterns)
 
-    def hides(self, parts: Parts, directory: bool | None = None) -> bool:
-        """Whether the path is hidden; without `directory`, whether it would be as either kind."""
+    def hides(self, parts: Parts) -> bool:
+        """Whether the path is hidden, whatever it is: a `.git` may be a file that names a directory."""
         if not parts:
             return False
         path = _fold("/".join(parts))
-        return (directory is not True and self._patterns.matches(path)) or (
-            directory is not False and self._patterns.matches(path + "/")
-        )
+        return self._patterns.matches(path) or self._patterns.matches(path + "/")
 
     def suspects(self, names: Sequence[str]) -> list[int]:
         """The places of those names, all in one directory that is not hidden, that may be hidden."""

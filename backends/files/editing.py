@@ -11,6 +11,7 @@ from itertools import islice
 
 from backends import Result
 from backends.files.content import Content
+from backends.files.held import check_sayable
 from backends.files.lines import text_of
 from backends.files.paths import written
 from backends.files.reading import read_whole
@@ -97,6 +98,7 @@ def edit(
 ) -> Edited:
     """Make the replacements one after the other, each in what the one before left."""
     with root.file(path) as (_, opened):
+        check_sayable(path, opened.real)
         content = text_of(opened, path)
         data = read_whole(opened, path, most, "Only files that are read whole can be edited.")
         before, real = opened.status, written(opened.real)

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from backends.files import renaming
 from backends.files.beneath import Opened
-from backends.files.paths import screen, written
+from backends.files.paths import Parts, screen, speakable, written
 from backends.files.sandbox import Root
 from backends.files.unfinished import hidden_name
 from errors import Forbidden, TooMuch, Unavailable, Unknown, quote
@@ -44,6 +44,7 @@ class Place:
         with root.place(self._path) as (above, self.name):
             where, self._lies = above.where, above.status
             self.real = (*above.real, self.name)
+            check_sayable(path, self.real)
             self._directory: int | str | None = os.dup(where) if isinstance(where, int) else where
 
     @property
@@ -113,6 +114,14 @@ class Place:
         directory, self._directory = self._directory, None  # closed even when that fails: never again
         if isinstance(directory, int):
             os.close(directory)
+
+
+def check_sayable(path: str, real: Parts) -> None:
+    """Refuse what lies where no path can say, as it could not be told what was done."""
+    if not all(map(speakable, real)):
+        raise Forbidden(
+            f"{quote(path)} leads through a link to a name that no path can say; nothing is changed there."
+        )
 
 
 def changed(path: str) -> Unavailable:

@@ -79,9 +79,9 @@ class Root:
                 raise _hidden(path)
             yield above, parts[-1]
 
-    def hides(self, parts: Parts, directory: bool | None = None) -> bool:
-        """Whether a path is hidden by its name; without `directory`, whether it would be as either kind."""
-        return self._deny.hides(parts, directory)
+    def hides(self, parts: Parts) -> bool:
+        """Whether a path is hidden by its name."""
+        return self._deny.hides(parts)
 
     def serves(self, opened: Opened) -> bool:
         """Whether what was opened is a file that may be read."""
@@ -92,13 +92,12 @@ class Root:
         entries = opened.entries()
         while some := list(islice(entries, _AT_ONCE)):
             places = self._deny.suspects([entry.name for entry in some])
-            gone = {place for place in places if self._hides_entry(parts, opened, some[place])}
+            gone = {place for place in places if self._hides_entry(parts, opened, some[place].name)}
             yield from (entry for at, entry in enumerate(some) if at not in gone) if gone else some
 
-    def _hides_entry(self, parts: Parts, opened: Opened, entry: os.DirEntry[str]) -> bool:
-        directory = entry.is_dir(follow_symlinks=False)
-        return self._deny.hides((*opened.real, entry.name), directory) or (
-            opened.real != parts and self._deny.hides((*parts, entry.name), directory)
+    def _hides_entry(self, parts: Parts, opened: Opened, name: str) -> bool:
+        return self._deny.hides((*opened.real, name)) or (
+            opened.real != parts and self._deny.hides((*parts, name))
         )
 
     def _reach(self, parts: Parts, path: str) -> Opened:
@@ -110,7 +109,7 @@ class Root:
                 break
             opened.close()
             opened = self.beneath.open(parts)
-        if opened.real != parts and self._deny.hides(opened.real, opened.is_directory):
+        if opened.real != parts and self._deny.hides(opened.real):
             opened.close()
             raise _hidden(path)
         return opened

@@ -68,8 +68,8 @@ def survey(root: Root, work: Work, parts: Parts, top: Opened, towards: Parts | N
             below = (*here, entry.name)
             status = entry.stat(follow_symlinks=False)
             directory = stat.S_ISDIR(status.st_mode)
-            hidden = root.hides(below, directory)
-            _allowed(root, parts, below, towards, hidden, directory)
+            hidden = root.hides(below)
+            _allowed(root, parts, below, towards, hidden)
             if directory and status.st_dev != top.status.st_dev:
                 raise Forbidden(f"{quote(written(below))} is another disk; it stays where it is.")
             _count(found, below, status, hidden)
@@ -95,16 +95,14 @@ def _sorted(opened: Opened) -> Iterator[os.DirEntry[str]]:
     return iter(sorted(entries, key=lambda entry: entry.name))
 
 
-def _allowed(
-    root: Root, top: Parts, below: Parts, towards: Parts | None, hidden: bool, directory: bool
-) -> None:
+def _allowed(root: Root, top: Parts, below: Parts, towards: Parts | None, hidden: bool) -> None:
     if towards is None:
         if hidden:
             raise Forbidden(
                 f"{quote(written(top))} holds what is hidden here, which is never deleted. Delete the "
                 "files in it that files_find shows."
             )
-    elif hidden != root.hides((*towards, *below[len(top) :]), directory):
+    elif hidden != root.hides((*towards, *below[len(top) :])):
         raise Forbidden(
             f"{quote(written(top))} stays where it is: there, something in it would be hidden that is not "
             "now, or the other way round."

@@ -247,3 +247,45 @@ async def test_the_nearest_name_is_told_but_never_a_hidden_one(tmp_path: Path) -
         with pytest.raises(Unknown) as refusal:
             await sandbox.read("docs/.emv", 1, 1)
         assert ".env" not in str(refusal.value)
+
+
+async def test_what_is_hidden_as_a_directory_is_hidden_as_a_file_too(tmp_path: Path) -> None:
+    """In a worktree `.git` is a file, which says where on the server the repository lies."""
+    (tmp_path / ".git").write_text("gitdir: /srv/secret/worktrees/x\n")
+    (tmp_path / ".ssh").symlink_to("a.txt")
+    (tmp_path / "a.txt").write_text("gitdir?\n")
+    async with Sandbox(FilesSettings(root=tmp_path)) as sandbox:
+        assert [entry.path for entry in (await sandbox.list_directory(".", 1, 9, None)).entries] == ["a.txt"]
+        assert (await sandbox.find("*", ".", 9)).paths == ("a.txt",)
+        found = await sandbox.search("gitdir", ".", "**", regex=False, context=0, limit=9)
+        assert [match.path for match in found.matches] == ["a.txt"]
+        with pytest.raises(Forbidden, match="whether or not it exists"):
+            await sandbox.read(".git", 1, 1)
+        with pytest.raises(Unknown) as refusal:
+            await sandbox.read(".gti", 1, 1)
+        assert "mean" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("mechanism", ["openat2", "walk"])
+async def test_a_root_that_was_deleted_is_unavailable_and_no_empty_directory(
+    tmp_path: Path, mechanism: beneath.Mechanism
+) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    async with Sandbox(FilesSettings(root=root, write=True), mechanism) as sandbox:
+        assert (await sandbox.list_directory(".", 1, 9, None)).entries == ()
+        root.rmdir()
+        root.mkdir()
+        (root / "a.txt").write_text("another directory, which is not held")
+        for ask in (
+            sandbox.list_directory(".", 1, 9, None), sandbox.read("a.txt", 1, 1),
+            sandbox.changes.write("b", "x"),
+        ):  # fmt: skip
+            with pytest.raises(Unavailable, match="`status` says what is wrong"):
+                await ask
+        health = await sandbox.health()
+        assert health.state == "unavailable"
+        assert (
+            health.mend
+            == "The directory that is served has been deleted. Put it back and restart the server."
+        )

@@ -500,6 +500,26 @@ async def test_another_disk_in_the_sandbox_is_neither_deleted_nor_moved_onto(
     assert (root / "a.txt").exists()
 
 
+@pytest.mark.parametrize("name", [b"bad\xff", b"new\nline"])
+async def test_nothing_is_changed_where_no_path_could_say_what(root: Path, name: bytes) -> None:
+    opens("openat2", root)
+    lies = root / os.fsdecode(name)
+    lies.mkdir()
+    (root / "way").symlink_to(lies.name)
+    (lies / "one.txt").write_text("one")
+    async with Sandbox(FilesSettings(root=root, write=True), "openat2") as box:
+        for change in (
+            write(box, "way/new.txt", "x"), box.changes.edit("way/one.txt", [Replacement("one", "1")], True),
+            box.changes.edit("way/one.txt", [Replacement("one", "1")], False), delete(box, "way/one.txt"),
+            move(box, "way/one.txt", "two.txt"), move(box, "a.txt", "way/a.txt"),
+            box.changes.make_directory("way/deep"), box.changes.copy("a.txt", "way/b.txt", unheard),
+        ):  # fmt: skip
+            with pytest.raises(Forbidden, match="to a name that no path can say; nothing is changed there"):
+                await change
+        assert (await box.read("way/one.txt", 1, 1)).text == "one"
+    assert tree(lies) == ["one.txt"]
+
+
 hostile = test_files_hostile.root  # the tree with a trap at every turn
 
 
