@@ -31,6 +31,7 @@ class Stdio:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=self._env,
+            bufsize=1 << 20,  # 8 KB, the default, makes half of a megabyte's time the client's
         )
         if self._handshake:
             self.request(
