@@ -24,7 +24,8 @@ from errors import Unavailable
 log = structlog.get_logger("almanac")
 
 FAILURES = (RedisError, OSError, sqlite3.Error, TimeoutError)
-CONNECTIONS = 8
+CONNECTIONS = 32
+TURN_SECONDS = 10.0  # for one of them to be free: waiting for others is no failure of the storage
 # For the shared storage, which is asked within each call. A burst of 200 calls holds a process for a second,
 # and it answered in time all the same.
 ANSWER_SECONDS = 3.0
@@ -86,7 +87,7 @@ class Counters:
         self._pool = BlockingConnectionPool.from_url(
             uri.removeprefix("async+"),
             max_connections=CONNECTIONS,
-            timeout=ANSWER_SECONDS,
+            timeout=TURN_SECONDS,
             socket_timeout=ANSWER_SECONDS,
             socket_connect_timeout=ANSWER_SECONDS,
         )
