@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from typing import Any
 from fastmcp import Client
 
 TOOLS = 22
+MCP = "http://127.0.0.1:8000/mcp"
 PATIENCE = 30.0  # seconds for a start on a loaded machine; 2 to 3 are usual
 BOX = """
 set -e
@@ -107,7 +109,7 @@ def examine_configuration(image: Image) -> None:
 
 def examine_files(image: Image) -> None:
     app, environment = image.root / "app", image.root / "venv"
-    never = ("tests", ".git", ".ci", ".venv", ".env", "docs", "state", "data/world", "data/build_world.py")
+    never = ("tests", ".git", ".ci", ".venv", ".env", "docs", "data/world", "data/build_world.py")
     unwanted = [name for name in never if (app / name).exists()]
     check(not unwanted, "only what runs was copied", unwanted)
     check(not list(environment.glob("lib/*/site-packages/pip")), "no installer in the environment")
@@ -146,14 +148,20 @@ def until_it_answers(box: subprocess.Popen[bytes]) -> float:
 
 
 @contextlib.contextmanager
-def service(image: Image) -> Iterator[int]:
-    """The image started without arguments, until it answers; then SIGTERM must end it."""
+def service(image: Image) -> Iterator[tuple[int, str]]:
+    """The image started without arguments, until it answers; then SIGTERM must end it.
+
+    Gives its process and the token that it has printed.
+    """
     with tempfile.TemporaryFile("w+") as log:
         box = image.serve(stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
             until_it_answers(box)
             process = first_process(box)
-            yield process
+            log.seek(0)
+            told = re.search(r"^  (\S+)$", log.read(), re.MULTILINE)
+            check(told is not None, "it prints a token for this run, as others can reach it")
+            yield process, told[1] if told else ""
             os.kill(process, signal.SIGTERM)
             ended(box, "SIGTERM ends the service")
         except BaseException:
@@ -176,15 +184,20 @@ def examine_service(image: Image, process: int) -> None:
     check(test[0] == "CMD", "the health check needs no shell")
     asked = image.run(test[1:])
     check(asked.returncode == 0, "the image's own health check passes", asked.stderr)
+    try:
+        urllib.request.urlopen(MCP, data=b"{}", timeout=5)
+        check(False, "nobody without a token is served")
+    except urllib.error.HTTPError as refused:
+        check(refused.code == 401, "nobody without a token is served", refused.code)
 
 
 async def _unheard(_: object) -> None:
     """The messages to the client are its tests' business."""
 
 
-async def examine_sessions() -> None:
+async def examine_sessions(token: str) -> None:
     for era in ("auto", "legacy"):
-        async with Client("http://127.0.0.1:8000/mcp", mode=era, log_handler=_unheard) as client:
+        async with Client(MCP, mode=era, log_handler=_unheard, auth=token) as client:
             tools = await client.list_tools()
             check(len(tools) == TOOLS, f"{TOOLS} tools ({era})", [tool.name for tool in tools])
             largest = await client.call_tool(
@@ -261,9 +274,9 @@ def main() -> None:
     examine_configuration(image)
     examine_files(image)
     examine_bytecode(image)
-    with service(image) as process:
+    with service(image) as (process, token):
         examine_service(image, process)
-        asyncio.run(examine_sessions())
+        asyncio.run(examine_sessions(token))
     examine_stdio(image)
     examine_commands(image)
 
