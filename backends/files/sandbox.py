@@ -14,7 +14,7 @@ from typing import NoReturn
 from backends.files.beneath import Beneath, Opened
 from backends.files.deny import Deny
 from backends.files.paths import Parts, screen, speakable, written
-from backends.files.unfinished import passing
+from backends.files.unfinished import Leftovers, passing
 from errors import Forbidden, TooMuch, Unavailable, Unknown, did_you_mean, quote
 
 _AGAIN = 20  # times a file is opened that is being replaced: each replacement takes but an instant
@@ -27,6 +27,7 @@ class Root:
 
     def __init__(self, beneath: Beneath, deny: Deny, hard_links: bool = True) -> None:
         self.beneath, self._deny, self._hard_links = beneath, deny, hard_links
+        self.leftovers = Leftovers()
 
     @contextmanager
     def any(self, path: str) -> Iterator[tuple[Parts, Opened]]:

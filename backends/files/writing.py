@@ -129,6 +129,8 @@ class NewFile:
                     self._files = 1
                 self._handle = os.open(place.at(self._part), _NEW, _MODE, dir_fd=place.held)
                 self._take_after(replaced, mode)
+                if place.held is not None:
+                    root.leftovers.sweep(place.held, os.fstat(self._handle).st_ctime)
             except OSError as error:
                 refuse(error, self._path)
 

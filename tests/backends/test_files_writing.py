@@ -16,7 +16,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from backends.files import Sandbox, renaming
+from backends.files import Sandbox, renaming, unfinished
 from backends.files.beneath import Mechanism, hold
 from backends.files.deny import Deny
 from backends.files.sandbox import Root
@@ -368,6 +368,31 @@ def test_a_server_killed_in_the_middle_leaves_what_was_there_and_at_most_a_hidde
     assert [path.stat().st_size for path in left] == [2_000_000, 2_000_000]
     assert all(path.name.startswith(".almanac-") and path.name.endswith(".part") for path in left)
     assert (root / "old").read_text() == "old"
+
+
+async def test_what_a_killed_server_left_goes_with_the_first_file_that_is_made_beside_it(
+    writing: Callable[..., Sandbox], root: Path, mechanism: Mechanism, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, kept = f".almanac-{'a1' * 8}.part", [f".almanac-{'b2' * 8}.part", ".almanac-1.part"]
+    (root / ours).write_text("half")
+    (root / kept[0]).mkdir()
+    (root / kept[1]).write_text("half")
+    await asyncio.sleep(0.05)
+    async with writing() as sandbox:
+        await put(sandbox, "new", b"x")
+        assert ours in names(root)  # it may be another server's, and still be written
+    monkeypatch.setattr(unfinished, "_LEFT_S", 0.03)
+    async with writing() as sandbox:
+        await put(sandbox, "newer", b"x")
+        assert (ours in names(root)) == (mechanism == "names")
+        (root / ours).write_text("half")
+        await asyncio.sleep(0.05)
+        await put(sandbox, "newest", b"x")  # each directory is swept once
+    swept = [] if mechanism == "names" else [ours]
+    assert names(root) == sorted([*kept, ours, "docs", "new", "newer", "newest"])
+    async with writing() as sandbox:
+        await put(sandbox, "last", b"x")
+    assert [name for name in (ours, *kept) if name not in names(root)] == swept
 
 
 def test_a_server_killed_among_many_replacements_tears_no_file(root: Path) -> None:
