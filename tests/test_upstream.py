@@ -524,14 +524,36 @@ def test_a_breaker_opens_at_once_for_as_long_as_it_is_told() -> None:
 def test_what_was_asked_before_does_not_shorten_the_wait_a_service_asks_for() -> None:
     now = [0.0]
     breaker = Breaker(clock=lambda: now[0])
+    before = breaker.told
     breaker.failed(wait_s=3600)
-    for earlier in (breaker.failed, breaker.succeeded, lambda: breaker.failed(wait_s=5)):
-        earlier()
-        assert (breaker.wait_s(), breaker.left_s()) == (3600, 3600)
+    breaker.failed()
+    breaker.succeeded(before)
+    breaker.failed(wait_s=5)
+    assert (breaker.wait_s(), breaker.left_s()) == (3600, 3600)
     now[0] = 3600.0
     assert [breaker.wait_s(), breaker.wait_s()] == [0, 30]
-    breaker.succeeded()
+    breaker.succeeded(breaker.told)
     assert breaker.wait_s() == 0
+
+
+async def test_an_answer_to_an_earlier_question_does_not_end_the_rest_a_later_one_was_told_of() -> None:
+    late = asyncio.Event()
+
+    async def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.url.params["q"] == "first":
+            await late.wait()
+            return httpx2.Response(200, json={"asked": {"q": "first"}})
+        return httpx2.Response(429, headers={"retry-after": "3600"})
+
+    async with opened("http://echo.test", transport=httpx2.MockTransport(answer), timeout_s=5) as service:
+        first = asyncio.create_task(ask(service, within=5, q="first"))
+        await asyncio.sleep(0.02)
+        with pytest.raises(Unavailable, match="asked too often"):
+            await ask(service, within=5, q="second")
+        late.set()
+        assert (await first).value["q"] == "first"
+        with pytest.raises(Unavailable, match=r"is asked too often; it is asked again in 3\d{3} s"):
+            await ask(service, within=5, q="third")
 
 
 async def test_a_probe_that_is_declined_is_a_failing_service_and_no_error() -> None:

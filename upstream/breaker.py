@@ -18,7 +18,8 @@ class Breaker:
     ) -> None:
         self._most, self._pause_s, self._clock = failures, pause_s, clock
         self._failures = 0
-        self._until = self._told = float("-inf")
+        self._until = self._told_until = float("-inf")
+        self.told = 0  # how many times it was told for how long
 
     def wait_s(self) -> float:
         """Seconds until it may be asked; 0.0 when it may be, which has to be told how it went.
@@ -37,18 +38,18 @@ class Breaker:
         """Seconds for which it stays open, without asking to be let through."""
         return max(0.0, self._until - self._clock()) if self._failures >= self._most else 0.0
 
-    def succeeded(self) -> None:
-        """It answered; that was before it asked to be left alone, if it has."""
-        if self._told <= self._clock():
+    def succeeded(self, told: int | None = None) -> None:
+        """It answered; `told` as it was when it was asked, for it may have said since to be left alone."""
+        if told in (None, self.told):
             self._failures = 0
 
     def failed(self, wait_s: float | None = None) -> None:
         """It did not; `wait_s` is how long it asked to be left alone, which opens it at once."""
         now = self._clock()
         if wait_s is not None:
-            self._failures, self._told = self._most, max(self._told, now + wait_s)
-            self._until = self._told
+            self._failures, self.told = self._most, self.told + 1
+            self._until = self._told_until = max(self._told_until, now + wait_s)
             return
         self._failures += 1
         if self._failures >= self._most:
-            self._until = max(self._told, now + self._pause_s)  # one asked before does not shorten it
+            self._until = max(self._told_until, now + self._pause_s)  # one asked before does not shorten it

@@ -195,11 +195,11 @@ class Upstream:
     async def _fetch(self, question: _Question[T], previous: Kept[T] | None) -> Kept[T]:
         if question.ttl_s > 0:
             self._may_ask(question.weight)
-        began = asyncio.get_running_loop().time()
+        began, told = asyncio.get_running_loop().time(), self.breaker.told
         try:
             kept = await self._in_time(question, previous)
         except Declined:
-            self._answered()
+            self._answered(told)
             raise
         except Trouble as trouble:
             if not trouble.ours:
@@ -209,7 +209,7 @@ class Upstream:
             if question.began and asyncio.get_running_loop().time() - began > self.timeout_s / 2:
                 self.breaker.failed()
             raise
-        self._answered()
+        self._answered(told)
         return kept
 
     def _may_ask(self, weight: float) -> None:
@@ -219,9 +219,10 @@ class Upstream:
         if self.budget and (left_s := self.budget.wait_s(weight)):
             raise Trouble(f"takes no more free questions for {max(1, left_s):.0f} s", ours=True)
 
-    def _answered(self) -> None:
-        self.breaker.succeeded()
-        self.state, self.note = "ready", ""
+    def _answered(self, told: int) -> None:
+        self.breaker.succeeded(told)
+        if told == self.breaker.told:
+            self.state, self.note = "ready", ""
 
     async def _in_time(self, question: _Question[T], previous: Kept[T] | None) -> Kept[T]:
         import stamina  # 35 ms with tenacity, needed only once something is asked
