@@ -150,7 +150,7 @@ async def test_a_refused_export_says_why_and_leaves_no_file(
     assert (await asked.call_tool("sql_query", {"sql": "SELECT 1"})).structured_content is not None
 
 
-async def test_a_second_export_waits_for_the_first_and_queries_do_not(
+async def test_a_second_export_is_refused_while_one_runs_and_a_query_is_not(
     asked: Client[Any], sandbox: Path
 ) -> None:
     first = asyncio.create_task(asked.call_tool("sql_export", {"sql": ENDLESS, "save_as": "a.csv"}))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from backends.sql.connection import ReadOnlyConnection
-from backends.sql.rows import FETCH_BYTES, MOST_AT_ONCE, Row, Send, check_names, in_time
+from backends.sql.rows import FETCH_BYTES, MOST_AT_ONCE, Row, Send, check_names
 
 PIECE_BYTES = 1_000_000
 
@@ -29,7 +29,7 @@ def export(connection: ReadOnlyConnection, ask: dict[str, Any], send: Send) -> d
         columns = [column[0] for column in cursor.description]
         head, encode = _FORMATS[ask["way"]](columns)
         piece, rows = [head], 0
-        for found in _batches(connection, cursor):
+        for found in _batches(cursor):
             piece.append(encode(found))
             rows += len(found)
             if sum(map(len, piece)) > PIECE_BYTES:
@@ -56,10 +56,9 @@ class _Text:
             return text.decode("utf-8", "replace")
 
 
-def _batches(connection: ReadOnlyConnection, cursor: sqlite3.Cursor) -> Iterator[list[Row]]:
+def _batches(cursor: sqlite3.Cursor) -> Iterator[list[Row]]:
     at_once = 1  # rows of 16 MB come one by one
     while rows := cursor.fetchmany(at_once):
-        in_time(connection)
         weight = sum(len(value) for row in rows for value in row if isinstance(value, str | bytes))
         yield rows
         at_once = max(1, min(MOST_AT_ONCE, 2 * at_once, FETCH_BYTES * len(rows) // (weight + 1)))

@@ -140,4 +140,8 @@ async def test_an_attempt_is_refused_in_words_and_leaves_nothing_behind(
 
 
 def test_the_table_holds_every_family_in_strength() -> None:
-    assert len(ATTEMPTS) >= 150
+    families = [family.splitlines() for family in TABLE.read_text().split("\n\n# ")[1:]]
+    assert len(families) >= 12
+    for name, *attempts in families:
+        assert len(attempts) >= 8, name
+    assert sum(len(family) - 1 for family in families) == len(ATTEMPTS) >= 150

@@ -39,6 +39,18 @@ async def test_a_statement_ends_at_its_time_even_inside_one_opcode(opened: Open,
         assert (await databases.query("SELECT 1")).rows == [(1,)]
 
 
+async def test_an_export_ends_at_its_time_when_its_file_takes_nothing_more(opened: Open) -> None:
+    async def write(piece: bytes, rows: int) -> None:
+        await asyncio.sleep(20)
+
+    async with opened(export_timeout=0.2) as databases:
+        started = time.perf_counter()
+        with pytest.raises(TooMuch, match=r"Stopped after 0\.2 s"):
+            await databases.export("SELECT * FROM city", None, "csv", write)
+        assert time.perf_counter() - started < 1
+        assert (await databases.query("SELECT 1")).rows == [(1,)]
+
+
 async def seconds_until_the_next_is_answered(databases: Databases, sql: str) -> float:
     """After a call was cancelled, on a database with one connection."""
     await databases.query("SELECT 1")
