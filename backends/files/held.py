@@ -16,7 +16,7 @@ from typing import NoReturn
 from backends.files import renaming
 from backends.files.beneath import Opened
 from backends.files.paths import Parts, screen, speakable, written
-from backends.files.sandbox import Root
+from backends.files.sandbox import TROUBLE, Root
 from backends.files.unfinished import hidden_name
 from errors import Forbidden, TooMuch, Unavailable, Unknown, quote
 
@@ -152,6 +152,6 @@ def refuse(error: OSError, path: str) -> NoReturn:
             raise Forbidden(
                 f"{sent} lies on another disk. files_copy brings a file there, files_delete takes the old."
             ) from error
-        case errno.EIO | errno.EMFILE | errno.ENFILE | errno.ENOMEM | errno.ESTALE | errno.EOPNOTSUPP:
+        case number if number in TROUBLE or number == errno.EOPNOTSUPP:
             raise Unavailable(f"The system cannot write {sent} just now. Try again.") from error
     raise error

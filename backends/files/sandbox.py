@@ -138,15 +138,7 @@ class Root:
                 raise Forbidden(f"The system does not let this server read {sent}.") from error
             case errno.ENXIO | errno.ENODEV | errno.EOPNOTSUPP:
                 raise Forbidden(f"{sent} {_NOT_REGULAR}") from error
-            case (
-                errno.EMFILE
-                | errno.ENFILE
-                | errno.ENOMEM
-                | errno.EAGAIN
-                | errno.EIO
-                | errno.ESTALE
-                | errno.EINVAL
-            ):
+            case number if number in TROUBLE:
                 raise Unavailable(f"The system cannot open {sent} just now. Try again.") from error
         raise error
 
@@ -178,6 +170,15 @@ class Root:
         return missing
 
 
+# Too much is open, or the disk is broken, unplugged, far away, or encrypted without a key. Some have not all.
+TROUBLE = {
+    getattr(errno, name, 0)
+    for name in (
+        "EMFILE", "ENFILE", "ENOMEM", "EAGAIN", "EINTR", "EINVAL", "EIO", "ESTALE", "ENOTCONN", "ETIMEDOUT",
+        "EHOSTDOWN", "EHOSTUNREACH", "EREMOTEIO", "EBADMSG", "EUCLEAN", "ENODATA", "ENOMEDIUM", "ENOKEY",
+        "EKEYREJECTED", "ESHUTDOWN",
+    )
+} - {0}  # fmt: skip
 _NOT_REGULAR = "is no regular file but a pipe, a socket or a device; none of them is opened."
 
 

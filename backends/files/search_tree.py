@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import NamedTuple
 
+from backends.files.beneath import Opened
 from backends.files.globs import Glob, States
 from backends.files.ignored import FILES
 from backends.files.paths import Parts, screen, written
@@ -147,22 +148,27 @@ class _Tree(ExitStack):
                 path = written((*some.parts, name))
                 if self._found.is_late(path):
                     return
-                try:
-                    file = opened.child(name)
-                except OSError:
-                    self._found.closed += 1
-                    continue
-                try:
-                    if self._root.serves(file):
-                        self._found.file(file, path)
-                    else:
-                        self._found.closed += 1
-                finally:
-                    file.close()
+                self._file(opened, name, path)
                 if self._found.ended:
                     return
         finally:
             opened.close()
+
+    def _file(self, directory: Opened, name: str, path: str) -> None:
+        try:
+            file = directory.child(name)
+        except OSError:
+            self._found.closed += 1
+            return
+        try:
+            if self._root.serves(file):
+                self._found.file(file, path)
+            else:
+                self._found.closed += 1
+        except OSError:  # a disk with a bad block, say: the other files are searched all the same
+            self._found.closed += 1
+        finally:
+            file.close()
 
 
 def _levels(walk: Walk, glob: Glob, after: Position | None) -> Iterator[tuple[Level, list[str]]]:

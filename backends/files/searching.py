@@ -71,7 +71,7 @@ class Search:
         self._room = query.max_bytes
         self.matches: list[Match] = []
         self.files = self._unsound = self._binary = self._shortened = self._in_pieces = self._told = 0
-        self.closed = 0  # files that could not be opened
+        self.closed = 0  # files that could not be read
         self.full = False
         self.late_in = ""
 
@@ -221,7 +221,7 @@ class Search:
             ("Pieces of very long lines searched apart; a match across two is missed", self._in_pieces),
             ("Files with bytes that are no text, in which a match may be missed", self._unsound),
             ("Files not searched, as they are no text", self._binary),
-            ("Files that could not be opened", self.closed),
+            ("Files that could not be read", self.closed),
         ):
             if count:
                 notices.append(f"{what}: {count}.")

@@ -1,6 +1,7 @@
 """Searching: plain text and regular expressions, any size and encoding, cut and stopped in time."""
 
 import codecs
+import errno
 import importlib.util
 import os
 import sys
@@ -243,6 +244,33 @@ async def test_without_an_engine_only_expressions_are_refused(
     with pytest.raises(Unavailable, match="regex=false"):
         await search("n.*", regex=True)
     assert len((await search("needle")).matches) == 1
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOTCONN, errno.EACCES])
+async def test_a_file_the_disk_does_not_give_is_told_and_the_others_are_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    for name in ("a.txt", "broken.txt", "c.txt"):
+        (tmp_path / name).write_text("needle\n")
+    broken, truly = (tmp_path / "broken.txt").stat().st_ino, os.read
+
+    def read(handle: int, size: int) -> bytes:
+        if os.fstat(handle).st_ino == broken:
+            raise OSError(number, "as the disk says it")
+        return truly(handle, size)
+
+    monkeypatch.setattr(os, "read", read)
+    async with Sandbox(FilesSettings(root=tmp_path)) as sandbox:
+        found = await sandbox.search("needle", ".", "**", regex=False, context=1, limit=10)
+        assert [match.path for match in found.matches] == ["a.txt", "c.txt"]
+        assert found.notices == ("Files that could not be read: 1.",)
+        for ask in (
+            sandbox.search("needle", "broken.txt", "**", regex=False, context=1, limit=10),
+            sandbox.read("broken.txt", 1, 1),
+            sandbox.info("broken.txt"),
+        ):
+            with pytest.raises((Unavailable, Forbidden), match=r"'broken\.txt'"):
+                await ask
 
 
 async def test_a_cancelled_search_stops_its_thread(tmp_path: Path) -> None:
