@@ -124,6 +124,9 @@ def read_now(body: Any) -> Local[Now]:
 
 def _daily(reply: _Reply, row: Row) -> dict[str, Any]:
     code = row.number("weather_code")
+    sunrise, sunset = reply.local(row.get("sunrise")), reply.local(row.get("sunset"))
+    if sunrise[10:] == sunset[10:]:  # midnight, of a day without sun or the next one: it does neither
+        sunrise = sunset = ""
     return {
         "date": date.fromisoformat(str(row.get("time"))).isoformat(),
         "weather": weather_words(code),
@@ -132,8 +135,8 @@ def _daily(reply: _Reply, row: Row) -> dict[str, Any]:
         "temperature_min": row.number("temperature_2m_min"),
         "precipitation": row.number("precipitation_sum"),
         "wind_max": row.number("wind_speed_10m_max"),
-        "sunrise": reply.local(row.get("sunrise")),
-        "sunset": reply.local(row.get("sunset")),
+        "sunrise": sunrise,
+        "sunset": sunset,
     }
 
 

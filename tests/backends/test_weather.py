@@ -295,6 +295,26 @@ async def test_times_are_those_of_the_clocks_there_summer_and_winter(sky: Sky) -
     assert (now.time, now.place.local_time) == ("2026-10-24T23:00+02:00",) * 2
 
 
+async def test_where_the_sun_neither_rises_nor_sets_no_time_is_told(sky: Sky) -> None:
+    sky.open_meteo.reply = {
+        "utc_offset_seconds": 7200,
+        "timezone": "Europe/Oslo",
+        "daily": {
+            "time": ["2026-06-01", "2026-06-02", "2026-06-03"],
+            "temperature_2m_max": [1, 2, 3],
+            "sunrise": ["2026-06-01T00:00", "2026-06-02T00:00", "2026-06-03T01:10"],
+            "sunset": ["2026-06-01T00:00", "2026-06-03T00:00", "2026-06-03T23:40"],
+        },
+    }
+    async with opened(sky) as weather:
+        days = (await weather.forecast("69.65,18.96")).days
+    assert [(day.sunrise, day.sunset) for day in days] == [
+        ("", ""),  # polar night
+        ("", ""),  # midnight sun
+        ("2026-06-03T01:10+02:00", "2026-06-03T23:40+02:00"),
+    ]
+
+
 @pytest.mark.parametrize("much", ["1e999", "1.7e308", "-1e7"])
 async def test_numbers_no_weather_has_are_no_answer(sky: Sky, much: str) -> None:
     body = {"utc_offset_seconds": 0, "timezone": "GMT", "current": {"time": "2026-06-01T12:00"}}
