@@ -28,7 +28,7 @@ TOOLS = {
 }  # fmt: skip
 WRITING = {  # only there when writing is on
     "files_write", "files_edit", "files_create_directory", "files_move", "files_copy", "files_delete",
-    "sql_export",
+    "sql_export", "translate_document",
 }  # fmt: skip
 PROMPTS = {"translate_document", "weather_briefing", "sql_analyst", "files_summarise", "travel_briefing"}
 URIS = {
@@ -40,9 +40,9 @@ URIS = {
 BUDGET = 24_000  # characters of tools/list JSON: about 6,000 tokens of every conversation
 
 
-async def surface(mode: str) -> dict[str, dict[str, Any]]:
+async def surface(mode: str, **over: Any) -> dict[str, dict[str, Any]]:
     """Every component by file name, as the protocol shows it, without `_meta`."""
-    async with Client(create_server(Settings()), mode=mode) as client:
+    async with Client(create_server(Settings(**over)), mode=mode) as client:
         listed = {
             "tool": await client.list_tools(),
             "resource": await client.list_resources(),
@@ -60,8 +60,16 @@ async def surface(mode: str) -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture
-async def shown(era: str) -> dict[str, dict[str, Any]]:
+async def default(era: str) -> dict[str, dict[str, Any]]:
     return await surface(era)
+
+
+@pytest.fixture
+async def shown(era: str, default: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """With what is only there when files may be written, which changes nothing else."""
+    with_writing = await surface(era, files={"write": True})
+    assert {name: with_writing[name] for name in default} == default
+    return with_writing
 
 
 async def test_the_surface_is_what_the_snapshots_say(shown: dict[str, dict[str, Any]]) -> None:
@@ -75,11 +83,14 @@ async def test_the_surface_is_what_the_snapshots_say(shown: dict[str, dict[str, 
     assert saved == shown
 
 
-async def test_the_names_are_those_of_the_contract(shown: dict[str, dict[str, Any]]) -> None:
-    def named(kind: str, key: str) -> set[str]:
-        return {component[key] for name, component in shown.items() if name.startswith(f"{kind}-")}
+async def test_the_names_are_those_of_the_contract(
+    default: dict[str, dict[str, Any]], shown: dict[str, dict[str, Any]]
+) -> None:
+    def named(kind: str, key: str, of: dict[str, dict[str, Any]] = default) -> set[str]:
+        return {component[key] for name, component in of.items() if name.startswith(f"{kind}-")}
 
     assert named("tool", "name") == TOOLS
+    assert named("tool", "name", shown) == TOOLS | WRITING
     assert named("prompt", "name") == PROMPTS
     assert named("resource", "uri") | named("template", "uriTemplate") == URIS
 
@@ -138,8 +149,10 @@ async def test_every_tool_that_a_description_names_exists(shown: dict[str, dict[
 
 
 def test_every_tool_that_a_text_names_exists() -> None:
-    for path in [*HERE.parent.parent.glob("*/**/*.py"), HERE.parent.parent / "server.py"]:
-        if {".venv", ".venv-data", "tests", "docs", "benchmarks"} & set(path.parts):
+    root = HERE.parent.parent
+    folders = [path.parent for path in root.glob("[!.]*/__init__.py")]
+    for path in [*root.glob("*.py"), *(path for folder in folders for path in folder.rglob("*.py"))]:
+        if path.relative_to(root).parts[0] in ("tests", "benchmarks"):
             continue
         for text in texts(ast.parse(path.read_text(encoding="utf-8"))):
             assert set(NAMED.findall(text)) <= KNOWN, path.name
