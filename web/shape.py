@@ -20,6 +20,7 @@ ERRORS: Mapping[int, tuple[str, str]] = {
     415: ("unsupported_media_type", "Send application/json."),
     421: ("misdirected_request", "This server is not known by that name."),
     431: ("header_fields_too_large", "The request's line and headers are larger than this server takes."),
+    501: ("not_implemented", "This server does not know this way to send a body."),
     500: ("server_error", "The server failed; the request was fine."),
     503: ("unavailable", "The server has as many connections as it takes; try again in a moment."),
 }
@@ -46,6 +47,14 @@ async def refuse(
     await send({"type": "http.response.body", "body": body})
 
 
+# What the protocol's library says to a body that is no message: two pages of classes and of what was sent.
+PAGES = b'"message":"Validation error:'
+NO_MESSAGE = (
+    b'{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":'
+    b'"This is not one JSON-RPC 2.0 request, notification or response; batches are not part of MCP."}}'
+)
+
+
 class OneShape:
     """Gives errors of the libraries, which are words or nothing at all, this shape."""
 
@@ -57,15 +66,27 @@ class OneShape:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         shaped = False
+        held: Message | None = None  # the head of an answer whose body has to be seen first
 
         async def shaping(message: Message) -> None:
-            nonlocal shaped
+            nonlocal shaped, held
+            if held and PAGES in message.get("body", b"") and not message.get("more_body"):
+                length = (b"content-length", str(len(NO_MESSAGE)).encode())
+                kept = [item for item in held["headers"] if item[0].lower() != length[0]]
+                held = {**held, "headers": [*kept, length]}
+                message = {**message, "body": NO_MESSAGE}
+            if held:
+                await send(held)
+                held = None
             if message["type"] == "http.response.start" and message["status"] >= 400:
                 given = Headers(raw=message["headers"])
                 if not given.get("content-type", "").startswith(self.KEPT):
                     shaped = True
                     kept = [item for item in message["headers"] if item[0].lower() not in self.DROPPED]
                     await refuse(send, message["status"], headers=kept)
+                elif message["status"] == 400:
+                    held = message
+                    return
             if not shaped:
                 await send(message)
 

@@ -296,6 +296,19 @@ def test_an_error_of_the_protocol_keeps_its_own_form(server: Served) -> None:
 # --- too much, too slow, too many ---
 
 
+@pytest.mark.parametrize(
+    "body",
+    [b"[]", b"{}", b'"x"', b'{"jsonrpc":"1.0","id":1,"method":"x"}', b'[{"jsonrpc":"2.0","method":"x"}]'],
+)
+def test_what_is_no_message_is_told_so_in_one_sentence(server: Served, body: bytes) -> None:
+    status, headers, said = server.ask(body=body, **MCP)
+    assert status == 400
+    assert json.loads(said)["error"]["code"] == -32600
+    assert b"This is not one JSON-RPC 2.0 request" in said
+    assert b"pydantic" not in said
+    assert int(headers["content-length"]) == len(said)
+
+
 def test_a_body_that_says_it_is_too_long_is_refused_before_it_is_sent(server: Served) -> None:
     with open_to(server) as raw:
         raw.sendall(b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n")
