@@ -76,10 +76,24 @@ _BROKEN = (
 
 def _plain(image: Any) -> Any:
     """The picture in colours that PNG and JPEG have, without what came along in the file."""
+    image = _eight_bits(image)
     see_through = image.mode in ("RGBA", "LA", "PA", "La") or "transparency" in image.info
     copy = image.convert("RGBA" if see_through else "RGB")
     copy.info.clear()
     return copy
+
+
+def _eight_bits(image: Any) -> Any:
+    """Scans and measurements have more levels of grey than a copy keeps; Pillow alone shows them as white."""
+    if image.mode.startswith("I;16"):
+        image = image.convert("I")
+    if image.mode not in ("I", "F"):
+        return image
+    low, high = image.getextrema()
+    if image.mode == "I" and low >= 0 and 255 < high <= 65_535:
+        low, high = 0, 65_535
+    scale = 255 / ((high - low) or 1)
+    return image.point(lambda level: level * scale - low * scale).convert("L")
 
 
 def _encoded(copy: Any, most: int, path: str) -> tuple[bytes, str]:

@@ -123,3 +123,30 @@ async def test_damage_anywhere_never_fails_otherwise(tmp_path: Path, sandbox: Sa
                 assert type(refusal).__name__ in ("TooMuch", "Forbidden"), (kind, refusal)  # noqa: PT017
             else:
                 assert len(data) <= 100_000
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "levels", "grey"),
+    [
+        ("a.png", "I;16", (0, 30_000, 65_535), 117),
+        ("a.tif", "I;16", (0, 300, 300), 1),
+        ("a.tif", "I", (-100_000, 0, 100_000), 127),
+        ("a.tif", "F", (0.0, 0.25, 1.0), 64),
+        ("a.tif", "F", (0.5, 0.5, 0.5), 0),
+    ],
+)
+async def test_more_levels_of_grey_than_a_copy_keeps_are_brought_down_to_it(
+    tmp_path: Path, sandbox: Sandbox, name: str, mode: str, levels: tuple[float, ...], grey: int
+) -> None:
+    dark, middle, bright = (Image.new(mode, (100, 300), level) for level in levels)
+    picture = Image.new(mode, (300, 300))
+    for place, part in enumerate((dark, middle, bright)):
+        picture.paste(part, (place * 100, 0))
+    picture.save(tmp_path / name)
+    with (tmp_path / name).open("ab") as file:
+        file.write(b"\0" * 200_000)
+    _, data = await sandbox.read_media(name)
+    with Image.open(io.BytesIO(data)) as copy:
+        got = copy.convert("L").getpixel((copy.width // 2, copy.height // 2))
+    assert isinstance(got, int)
+    assert abs(got - grey) < 4
