@@ -212,16 +212,17 @@ def _read_grid(body: Any) -> _Grid:
 
 
 def _read(body: Any, timezone: str) -> Outlook:
-    steps = tuple(_step(period) for period in _Reply.model_validate(body).properties.periods)
+    periods = _Reply.model_validate(body).properties.periods
+    steps = tuple(step for period in periods if (step := _step(period)))
     if not steps:
         raise ValueError("no periods")
     return Outlook(steps, timezone)
 
 
-def _step(period: _Period) -> Step:
+def _step(period: _Period) -> Step | None:
     hours = (period.endTime - period.startTime).total_seconds() / 3600
-    if not 1 <= hours <= 24:
-        raise ValueError("a period of no length")
+    if not 1 <= hours <= 24:  # as where clocks are changed
+        return None
     return Step(
         time=period.startTime.astimezone(UTC),
         hours=round(hours),

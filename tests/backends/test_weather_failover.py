@@ -713,6 +713,15 @@ async def test_a_failing_forecast_does_not_keep_alerts_from_being_asked_for(sky:
         assert (await weather.alerts(LOS_ANGELES)).state == "none issued"
 
 
+async def test_a_period_of_no_length_is_passed_over(sky: Sky) -> None:
+    hours = [period(NOW.replace(minute=0) + timedelta(hours=n), temperature=n) for n in range(48)]
+    empty = {**hours[1], "endTime": hours[1]["startTime"], "temperature": 99}
+    sky.nws.periods = [hours[0], empty, *hours[1:]]
+    async with opened(sky, providers="nws") as weather:
+        answer = await weather.forecast(LOS_ANGELES, days=1, hourly=True)
+    assert [hour.temperature for hour in answer.hours][:3] == [0, 1, 2]
+
+
 @pytest.mark.parametrize(
     ("over", "expected"),
     [
