@@ -35,7 +35,11 @@ def move_new(source: str, target: str, source_held: int | None, target_held: int
             raise
         return
     os.link(source, target, src_dir_fd=source_held, dst_dir_fd=target_held, follow_symlinks=False)
-    os.unlink(source, dir_fd=source_held)
+    try:
+        os.unlink(source, dir_fd=source_held)
+    except OSError:  # in a directory that others' files cannot be taken from
+        os.unlink(target, dir_fd=target_held)
+        raise
 
 
 def exchange(one: str, other: str, held: int | None) -> bool:
@@ -51,9 +55,17 @@ def _renamed(source: str, target: str, source_held: int | None, target_held: int
     if rename(source_at, os.fsencode(source), target_at, os.fsencode(target), how) == 0:
         return True
     number = ctypes.get_errno()
-    if number not in _LACKING:
+    if number not in _LACKING or (number == errno.EPERM and not _is_barred()):
         raise OSError(number, os.strerror(number))
     return False
+
+
+def _is_barred() -> bool:
+    """Whether no call comes through, so that "not permitted" says nothing of the directory."""
+    rename = _renameat2()
+    if rename is None or rename(-1, b"nothing", -1, b"nothing", _NO_REPLACE) == 0:
+        return False
+    return ctypes.get_errno() == errno.EPERM  # the kernel itself says that there is no such handle
 
 
 @functools.cache

@@ -1,6 +1,7 @@
 """Directories made, things moved, copied and deleted: only what was meant, in one step, and never outside."""
 
 import asyncio
+import ctypes
 import errno
 import os
 import random
@@ -178,6 +179,33 @@ async def test_everything_moves_on_systems_without_renameat2(
     assert tree(root) == ["b.txt", "empty", "empty/link"]
     assert (root / "b.txt").read_text() == "edited"
     assert (root / "empty" / "link").is_symlink()
+
+
+@pytest.mark.parametrize("answer", [errno.EBADF, errno.EPERM])  # to all else: it comes through, or not
+async def test_what_may_not_be_taken_from_its_directory_gets_no_second_name(
+    root: Path, monkeypatch: pytest.MonkeyPatch, answer: int
+) -> None:
+    """As in a directory that can only be added to, or in another user's with the sticky bit."""
+    truly = os.unlink
+
+    def unlink(path: str, *, dir_fd: int | None = None) -> None:
+        if path == "a.txt":
+            raise PermissionError(errno.EPERM, "not permitted")
+        truly(path, dir_fd=dir_fd)
+
+    def refused(*given: object) -> int:
+        ctypes.set_errno(errno.EPERM if given[0] != -1 else answer)
+        return -1
+
+    monkeypatch.setattr(os, "unlink", unlink)
+    monkeypatch.setattr(renaming, "_renameat2", lambda: refused)
+    before = tree(root)
+    async with Sandbox(FilesSettings(root=root, write=True)) as box:
+        for change in (move(box, "a.txt", "b.txt"), delete(box, "a.txt")):
+            with pytest.raises(Forbidden, match=r"does not let this server write 'a\.txt'"):
+                await change
+    assert tree(root) == before
+    assert (root / "a.txt").stat().st_nlink == 1
 
 
 async def test_a_copy_is_a_file_of_its_own_with_the_mode(sandbox: Make, root: Path) -> None:
