@@ -70,6 +70,8 @@ async def _prose(block: TextContent, prose: str, result: ToolResult) -> dict[str
     text, removed, found = (prose, {}, ()) if is_plain(prose) else await _looked_through(prose)
     rest = {name: value for name, value in (result.structured_content or {}).items() if name != "text"}
     about = clean(json.dumps(rest, ensure_ascii=False, separators=(",", ":")), is_json=True)[0]
+    if not is_plain(about):
+        found = tuple(dict.fromkeys([*found, *orders(about)]))
     notice = f"{_notice(found)}\n" if found else ""
     block.text = f"{about}\n{notice}{fenced('data', text)}"
     return _said(removed, found)
