@@ -7,7 +7,7 @@ import json
 import sqlite3
 import time
 from collections.abc import AsyncIterator
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -164,6 +164,24 @@ async def test_a_second_export_is_refused_while_one_runs_and_a_query_is_not(
         await first
     await asked.call_tool("sql_export", {"sql": "SELECT 1", "save_as": "b.csv"})
     assert names(sandbox) == {"there.csv", "b.csv"}
+
+
+async def test_a_cancelled_export_leaves_no_file_and_the_next_may_begin(
+    asked: Client[Any], sandbox: Path
+) -> None:
+    for name in ("a.csv", "there.csv", "b.jsonl"):
+        export = asyncio.create_task(asked.call_tool("sql_export", {"sql": ENDLESS, "save_as": name}))
+        await asyncio.sleep(0.1)
+        export.cancel()
+        with suppress(asyncio.CancelledError, ToolError):
+            await export
+    for _ in range(40):  # 0.4 s of the second it has: it is not the time that ends it
+        if names(sandbox) == {"there.csv"}:
+            break
+        await asyncio.sleep(0.01)
+    await asked.call_tool("sql_export", {"sql": "SELECT 1", "save_as": "a.csv"})
+    assert names(sandbox) == {"there.csv", "a.csv"}
+    assert (sandbox / "there.csv").read_text() == "mine"
 
 
 async def test_a_long_export_tells_how_far_it_is(client: Connect, sandbox: Path) -> None:

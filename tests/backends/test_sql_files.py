@@ -13,7 +13,7 @@ import pytest
 
 from backends.sql import Databases
 from config import SqlSettings
-from errors import Forbidden, Unavailable
+from errors import Forbidden, TooMuch, Unavailable
 from tests.databases import ENDLESS, ROOT, Open, make, serving
 
 
@@ -117,6 +117,23 @@ async def test_what_another_program_writes_is_seen_at_once_with_a_write_ahead_lo
                 assert (await databases.query("SELECT count(*) FROM city")).rows == [(count,)]
             writer.execute("ALTER TABLE city ADD COLUMN mayor")
             assert "mayor" in (await databases.query("SELECT * FROM city")).columns
+
+
+async def test_a_page_that_was_cut_or_refused_holds_no_lock_against_a_writer(
+    opened: Open, tmp_path: Path
+) -> None:
+    async with opened(max_bytes=10_000, timeout=0.2) as databases:
+        with closing(sqlite3.connect(tmp_path / "main.db", isolation_level=None, timeout=0)) as writer:
+            page = await databases.query("SELECT * FROM city a, city b", limit=1)
+            writer.execute("INSERT INTO city(name) VALUES ('one')")
+            with pytest.raises(TooMuch, match="One row"):
+                await databases.query("SELECT hex(zeroblob(20000)) FROM city")
+            writer.execute("INSERT INTO city(name) VALUES ('two')")
+            with pytest.raises(TooMuch, match="Stopped after"):
+                await databases.query(f"SELECT *, ({ENDLESS}) FROM city")
+            writer.execute("INSERT INTO city(name) VALUES ('three')")
+        assert (await databases.query("SELECT count(*) FROM city")).rows == [(6,)]
+    assert page.truncated
 
 
 async def test_virtual_tables_still_answer_after_another_program_changed_the_schema(

@@ -231,6 +231,16 @@ async def test_a_wal_database_that_is_written_to_shows_each_change_at_once(tmp_p
                 assert (await databases.query("SELECT count(*) FROM t")).rows == [(count + 1,)]
 
 
+async def test_a_writer_that_came_and_went_between_two_questions_is_seen(tmp_path: Path) -> None:
+    wal(tmp_path / "odd.db").close()
+    async with of(tmp_path / "odd.db") as databases:
+        for count in range(1, 4):
+            assert (await databases.query("SELECT count(*) FROM t")).rows == [(count,)]
+            with closing(sqlite3.connect(tmp_path / "odd.db", isolation_level=None)) as writer:
+                writer.execute("INSERT INTO t VALUES (2)")
+            assert names_in(tmp_path) == ["odd.db"]
+
+
 async def test_a_page_read_while_the_file_was_rewritten_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "odd.db"
     with closing(wal(path)) as writer:
