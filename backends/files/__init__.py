@@ -8,6 +8,7 @@ import errno
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from itertools import takewhile
 from typing import Self, TypeVar
 
 import anyio
@@ -266,11 +267,11 @@ class Sandbox:
     async def _complete_path(self, typed: str, given: Mapping[str, str]) -> list[str]:
         above, _, begun = typed.rpartition("/")
 
-        def do(root: Root, _: Work) -> list[str]:
+        def do(root: Root, work: Work) -> list[str]:
             with root.directory(above) as (parts, opened):
                 return sorted(
                     written((*parts, entry.name)) + ("/" if entry.is_dir(follow_symlinks=False) else "")
-                    for entry in root.visible(parts, opened)
+                    for entry in takewhile(lambda _: not work.late(), root.visible(parts, opened))
                     if entry.name.casefold().startswith(begun.casefold()) and speakable(entry.name)
                 )[:_COMPLETED]
 

@@ -16,7 +16,8 @@ class Change(NamedTuple):
 
 def exactly(path: str) -> str:
     """A path for a user who is to decide on it: whole, and nothing in it that shows as something else."""
-    return "'" + "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in path) + "'"
+    shown = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in path)
+    return "'" + shown.replace("'", "\\'") + "'"  # no path has a backslash of its own
 
 
 def identity(status: os.stat_result) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 import codecs
 import functools
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -225,22 +226,32 @@ def describe(root: Root, work: Work, path: str, seconds: float) -> Info:
             accessed=moment(status.st_atime),
         )
         if opened.is_directory:
-            return info.model_copy(update={"entries": sum(1 for _ in root.visible(parts, opened))})
+            entries = _count(root.visible(parts, opened), work)
+            notices = ("It holds too much to be counted in time.",) if entries is None else ()
+            return info.model_copy(update={"entries": entries, "notices": notices})
         content = sample_of(opened, path)
-        notices = ["The encoding is a guess."] if content.guessed else []
+        doubts = ["The encoding is a guess."] if content.guessed else []
         lines = Lines(blocks(opened, content), work).count(seconds) if content.is_text else None
         if content.is_text and lines is None:
-            notices.append("The file is too long for its lines to be counted in time.")
-        sheets, doubts = _sheets(opened, content, work)
+            doubts.append("The file is too long for its lines to be counted in time.")
+        sheets, more = _sheets(opened, content, work)
     return info.model_copy(
         update={
             "mime_type": content.mime,
             "encoding": content.encoding,
             "lines": lines,
             "sheets": sheets,
-            "notices": (*notices, *doubts),
+            "notices": (*doubts, *more),
         }
     )
+
+
+def _count(entries: Iterator[object], work: Work) -> int | None:
+    count = 0
+    for count, _ in enumerate(entries, 1):
+        if count % 1000 == 0 and work.late():
+            return None
+    return count
 
 
 def _sheets(opened: Opened, content: Content, work: Work) -> tuple[tuple[Sheet, ...], list[str]]:

@@ -264,11 +264,13 @@ async def test_only_what_is_asked_is_deleted(sandbox: Make, root: Path) -> None:
 async def test_the_question_tells_what_will_happen_and_hides_nothing(sandbox: Make, root: Path) -> None:
     odd = "docs/ein  \u202etxt.exe" + "x" * 90
     (root / odd).write_text("12345")
+    spoof = "a.txt' (6 bytes)? 'no"
+    (root / spoof).write_text("1")
     (root / "a.txt").chmod(0o444)
     async with sandbox() as box:
         told = [
             (await box.changes.foresee_delete(path, True)).question
-            for path in ("a.txt", "empty", "docs", odd)
+            for path in ("a.txt", "empty", "docs", odd, spoof)
         ]
     assert told == [
         "Delete the file 'a.txt' (6 bytes, write-protected)? It cannot be brought back.",
@@ -276,6 +278,7 @@ async def test_the_question_tells_what_will_happen_and_hides_nothing(sandbox: Ma
         "Delete the directory 'docs' (3 files, 1 directory, 11 bytes)? All of that is deleted and cannot be "
         "brought back.",
         f"Delete the file 'docs/ein  \\u202etxt.exe{'x' * 90}' (5 bytes)? It cannot be brought back.",
+        "Delete the file 'a.txt\\' (6 bytes)? \\'no' (1 bytes)? It cannot be brought back.",
     ]
 
 

@@ -398,6 +398,18 @@ async def test_info_tells_what_is_known(tmp_path: Path, sandbox: Sandbox) -> Non
     assert (await sandbox.info("a.png")).mime_type == "image/png"
 
 
+async def test_a_directory_too_large_to_be_counted_in_time_says_so(tmp_path: Path) -> None:
+    for number in range(2_000):
+        (tmp_path / str(number)).touch()
+    ticks = iter(range(10_000))
+    async with Sandbox(FilesSettings(root=tmp_path, timeout=1), clock=lambda: float(next(ticks))) as sandbox:
+        info = await sandbox.info(".")
+        assert (info.entries, info.notices) == (None, ("It holds too much to be counted in time.",))
+        assert len(await sandbox.completers()["path"]("1", {})) < 1_000
+    async with Sandbox(FilesSettings(root=tmp_path)) as sandbox:
+        assert (await sandbox.info(".")).entries == 2_000
+
+
 def test_a_time_that_no_calendar_has_is_left_out() -> None:
     assert moment(-1) == "1969-12-31T23:59:59Z"
     assert moment(1e18) == moment(-1e18) == ""
