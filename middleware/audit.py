@@ -33,6 +33,7 @@ log = structlog.get_logger("almanac")
 
 MOST_KNOWN = 1_000  # callers whose authentication is remembered
 AGAIN_S = 600  # a caller's success is written once in so many seconds; each call names the caller anyway
+LONGEST_NAME = 100  # characters of a caller's name, which an issuer or a proxy says
 FAILURES_A_MINUTE = 100  # written one by one; guessing must not push older lines out
 REFUSED = "Calls cannot be recorded now, so none is made; try again in a minute."
 UNTOLD = "The call could not be recorded, so its answer is withheld; try again in a minute."
@@ -245,9 +246,10 @@ class Audit(Middleware):
         return known
 
     def _shown_name(self, who: str) -> str:
-        """Who called; of an e-mail address as a subject, a mark and what tells two of them apart."""
+        """Who called; of a subject that is an e-mail address, or long, a mark and what tells two apart."""
         kind, _, name = who.partition(":")
-        shown = redacted(name, self._hidden)
+        printable = "".join(sign for sign in name[:LONGEST_NAME] if sign.isprintable())
+        shown = redacted(printable, self._hidden)
         return who if shown == name else f"{kind}:{shown}#{hashlib.sha256(who.encode()).hexdigest()[:8]}"
 
 

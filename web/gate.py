@@ -13,6 +13,7 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from auth import Access
+from errors import quote
 from web.names import OPEN
 from web.shape import refuse
 
@@ -20,6 +21,7 @@ log = structlog.get_logger("almanac")
 
 Record = Callable[[bool, str, str], None]
 
+LONGEST = 100  # characters of an address
 METADATA = "/.well-known/oauth-protected-resource"
 
 
@@ -46,7 +48,7 @@ class Gate:
         if not isinstance(user, AuthenticatedUser):
             await self._ask(scope, send)
         elif not self._access.granted(user.access_token):  # type: ignore[arg-type]  # ours are FastMCP's
-            log.warning("refused a caller who may do nothing", subject=user.access_token.subject)
+            log.warning("refused a caller who may do nothing", subject=quote(user.access_token.subject or ""))
             self._record(False, _name(user), "scopes")
             await refuse(
                 send, 403, "You are known, but nothing here is open to you; ask who runs the server."
@@ -60,7 +62,8 @@ class Gate:
 
     async def _ask(self, scope: Scope, send: Send) -> None:
         sent = any(name == b"authorization" for name, _ in scope["headers"])
-        address = (scope.get("client") or ("unknown",))[0]
+        said = (scope.get("client") or ("unknown",))[0]  # by a proxy, perhaps
+        address = "".join(filter(str.isprintable, said[:LONGEST]))
         if sent:
             log.warning("refused a token", address=address)
         self._record(False, f"address:{address}", "invalid" if sent else "missing")

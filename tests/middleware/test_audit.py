@@ -349,6 +349,17 @@ async def test_a_subject_that_is_an_e_mail_address_stays_apart_from_others_unnam
     assert "example.org" not in first + second
 
 
+async def test_a_name_of_any_length_and_form_is_short_and_does_nothing(toys: Make) -> None:
+    made = toys()
+    async with made.audit:
+        for number in range(2):
+            made.audit.authentication(True, f"token:\x1b[2J\n{'x' * 30_000}{number}")
+        made.audit.authentication(False, f"address:\x1b]0;{'y' * 30_000}", "invalid")
+    names = [event["who"] for event in made.lines("authentication")]
+    assert len(set(names)) == 3
+    assert all(name.isprintable() and len(name) < 130 for name in names)
+
+
 async def test_what_limits_refuse_is_told_as_limited(toys: Make) -> None:
     made = toys()
     made.server.middleware.append(Limits(LimitsSettings(at_once=1), None))  # type: ignore[arg-type]  # no rate
