@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.rounds import Line
 
-WHAT = ("sql", "files", "translate", "apertium", "places", "weather", "guards")
+WHAT = ("stdio", "http", "sql", "files", "translate", "apertium", "places", "weather", "guards")
 
 
 def table(lines: list[Line]) -> str:

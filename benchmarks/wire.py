@@ -71,6 +71,10 @@ class Stdio:
 
     def timed(self, tool: str, arguments: dict[str, Any]) -> float:
         """Milliseconds from the request's first byte to the answer's last."""
+        return self.timed_request("tools/call", {"name": tool, "arguments": arguments})
+
+    def timed_request(self, method: str, params: dict[str, Any]) -> float:
+        """The same for any request."""
         start = time.perf_counter()
-        self.call(tool, arguments)
+        self.request(method, params)
         return (time.perf_counter() - start) * 1000
