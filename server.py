@@ -50,6 +50,7 @@ import tools.sql
 import tools.translate
 import tools.weather
 import transport
+import tuning
 import web.health
 from auth import Access, access, for_this_run
 from backends.files import Sandbox
@@ -232,13 +233,18 @@ def main() -> None:
 
 async def _serve(settings: Settings) -> None:
     if settings.transport == "stdio":
-        await transport.serve_stdio(create_server(settings))
+        root = create_server(settings)
+        tuning.spare_collections()
+        await transport.serve_stdio(root)
         return
     import web.serve  # its HTTP server is 20 ms of a start over STDIO
 
     settings = for_this_run(settings)
     asked = access(settings)
-    await web.serve.serve(create_server(settings, asked=asked), settings, asked)
+    root = create_server(settings, asked=asked)
+    await tuning.tell_schemas(root)
+    tuning.spare_collections()
+    await web.serve.serve(root, settings, asked)
 
 
 def __getattr__(name: str) -> FastMCP:

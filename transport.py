@@ -8,7 +8,6 @@ release, Windows, a terminal, a file) FastMCP's own transport serves, only slowe
 
 import asyncio
 import contextlib
-import gc
 import json
 import os
 import signal
@@ -46,8 +45,6 @@ async def serve_stdio(root: FastMCP) -> None:
         await root.run_async("stdio", show_banner=False)
         return
     token = set_transport("stdio")
-    gc.set_threshold(50_000, 20, 20)  # 10,000 rows are as many objects, kept: 700 at a time cost them 10%
-    gc.freeze()  # a full collection walks 134,000 objects of the imports in 64 ms, and frees none of them
     try:
         async with lifespan(), _pipes() as (messages, answers):
             await server.run(messages, answers, server.create_initialization_options())

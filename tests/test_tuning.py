@@ -1,11 +1,15 @@
 """What is quicker than FastMCP's own has to be the same to a client."""
 
+from typing import Any
+
+import httpx2
 import pytest
-from fastmcp import Client, Context
+from fastmcp import Client, Context, FastMCP
 from fastmcp.exceptions import ToolError
 from fastmcp.server.auth import AuthContext
+from fastmcp.server.middleware import Middleware
 
-from tuning import FixedServer
+from tuning import FixedServer, tell_schemas
 
 
 async def test_a_tool_is_looked_up_once_in_the_root_and_in_the_mount() -> None:
@@ -62,3 +66,72 @@ async def test_a_tool_with_a_check_of_its_own_is_checked_every_time() -> None:
 
     assert await server.get_tool("guarded") is not None
     assert "guarded" not in server._found
+
+
+async def listings_of_a_modern_call(root: FastMCP) -> int:
+    """How many listings one call of 2026-07-28 over HTTP takes."""
+    listed = 0
+
+    class Counts(Middleware):
+        async def on_list_tools(self, context: Any, call_next: Any) -> Any:
+            nonlocal listed
+            listed += 1
+            return await call_next(context)
+
+    root.add_middleware(Counts())
+    app = root.http_app(path="/mcp", stateless_http=True)
+    params = {
+        "name": "double",
+        "arguments": {"number": 2},
+        "_meta": {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientInfo": {"name": "raw", "version": "1"},
+            "io.modelcontextprotocol/clientCapabilities": {},
+        },
+    }
+    heads = {
+        "Accept": "application/json, text/event-stream",
+        "MCP-Protocol-Version": "2026-07-28",
+        "Mcp-Method": "tools/call",
+        "Mcp-Name": "double",
+    }
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    transport = httpx2.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client,
+    ):
+        answer = await client.post("/mcp", json=body, headers=heads)
+    assert '"result":4' in answer.text.replace(" ", ""), answer.text
+    return listed
+
+
+def doubling() -> FastMCP:
+    server = FastMCP("server")
+
+    @server.tool
+    async def double(number: int) -> int:
+        return number * 2
+
+    return server
+
+
+async def test_a_modern_call_runs_no_listing_once_the_schemas_are_told() -> None:
+    server = doubling()
+    await tell_schemas(server)
+    assert await listings_of_a_modern_call(server) == 0
+
+
+async def test_fastmcp_runs_a_listing_for_each_modern_call() -> None:
+    """Without this, as of FastMCP 4.1.2 and mcp 2.3; when it fails `tell_schemas` can go."""
+    assert await listings_of_a_modern_call(doubling()) == 1
+
+
+async def test_without_a_way_to_the_protocols_server_nothing_is_told_and_calls_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = doubling()
+    with monkeypatch.context() as patch:
+        patch.delattr(server, "_mcp_server")
+        await tell_schemas(server)
+    assert await listings_of_a_modern_call(server) == 1
