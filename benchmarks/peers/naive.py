@@ -188,6 +188,6 @@ for part in (translate, weather, sql, files):
 
 if __name__ == "__main__":
     if sys.argv[1:]:
-        server.run("http", port=int(sys.argv[1]), stateless_http=True, json_response=True, show_banner=False)
+        server.run("http", port=int(sys.argv[1]), stateless_http=True, show_banner=False)
     else:
         server.run(show_banner=False)
