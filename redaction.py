@@ -5,10 +5,11 @@ numbers, and the secrets of the settings by themselves. A secret of no form, in 
 """
 
 import functools
+import json
 import re
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import SecretStr
 
@@ -144,7 +145,7 @@ def redacted_value(value: Any, secrets: Iterable[str] = (), depth: int = 4) -> A
 
 
 def secrets_of(section: Section) -> tuple[str, ...]:
-    """Every secret that the settings hold, and the password of one that is a URL, longest first."""
+    """Every secret of the settings, also as a URL or JSON has it, and the password of one that is a URL."""
     found: list[str] = []
     for name in type(section).model_fields:
         match getattr(section, name):
@@ -153,6 +154,5 @@ def secrets_of(section: Section) -> tuple[str, ...]:
             case SecretStr() as secret:
                 value = secret.get_secret_value()
                 found += [value, urlsplit(value).password or ""] if "://" in value else [value]
-    return tuple(
-        sorted({secret for secret in found if len(secret) >= SHORTEST_SECRET}, key=len, reverse=True)
-    )
+    forms = {form for secret in found for form in (secret, quote(secret, safe=""), json.dumps(secret)[1:-1])}
+    return tuple(sorted((form for form in forms if len(form) >= SHORTEST_SECRET), key=len, reverse=True))

@@ -11,7 +11,7 @@ from typing import Any
 
 import mcp.types as mt
 import structlog
-from fastmcp.exceptions import AuthorizationError, NotFoundError, ToolError, ValidationError
+from fastmcp.exceptions import AuthorizationError, FastMCPError, NotFoundError, ToolError, ValidationError
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 from fastmcp.tools import ToolResult
 from mcp import MCPError
@@ -21,6 +21,7 @@ from errors import Forbidden, Refusal, Unavailable, Unknown, did_you_mean, quote
 from fencing import clean
 from middleware.outcomes import refusal_of
 from middleware.reference import reference
+from middleware.shapes import place_of
 
 log = structlog.get_logger("almanac")
 
@@ -110,7 +111,11 @@ def _server(context: MiddlewareContext[Any]) -> Any:
 
 def _failed(error: Exception, name: str) -> str:
     found = reference()
-    log.error("call failed", name=name, reference=found, exc_info=error.__cause__ or error)
+    shown = place_of(name) if "://" in name else name  # the rest of an address is the caller's words
+    cause: BaseException = error
+    while isinstance(cause, FastMCPError) and cause.__cause__:  # which say the address again
+        cause = cause.__cause__
+    log.error("call failed", name=shown, reference=found, exc_info=cause)
     return f"The server failed; the request was fine. Reference {found}."
 
 

@@ -204,5 +204,7 @@ def test_every_secret_of_the_settings_is_kept_from_the_log() -> None:
     assert set(KEYS) <= secret
     settings = load({**KEYS, "ALMANAC_STATE_URL": "redis://ann:canary-password@127.0.0.1/0"})
     assert {*KEYS.values(), "canary-password"} <= set(secrets_of(settings))
+    odd = secrets_of(load({"ALMANAC_TRANSLATE_DEEPL_KEY": 'canary/"key+1'}))
+    assert {"canary%2F%22key%2B1", 'canary/\\"key+1'} <= set(odd), "as a URL and JSON have it"
     assert secrets_of(Settings()) == ()
     assert os.environ.keys().isdisjoint(KEYS)

@@ -154,9 +154,14 @@ async def test_a_refused_resource_says_why(toys: Client[Any], how: str, code: in
     assert caught.value.error.code == code
 
 
-async def test_a_failing_resource_is_masked(toys: Client[Any]) -> None:
+async def test_a_failing_resource_is_masked_and_its_address_is_not_logged(
+    toys: Client[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(MCPError, match="The server failed; the request was fine"):
-        await toys.read_resource("almanac://toy/other/thing")
+        await toys.read_resource("almanac://toy/typed-by-a-caller/thing")
+    logged = capsys.readouterr().out
+    assert CANARY in logged, "the cause is"
+    assert "typed-by-a-caller" not in logged
 
 
 async def test_a_failing_prompt_is_masked_though_the_framework_would_show_it(toys: Client[Any]) -> None:
