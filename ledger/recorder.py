@@ -1,5 +1,6 @@
 """Events on their way into the ledger: written at once, kept for a while when that fails."""
 
+import errno
 import functools
 import hashlib
 import os
@@ -110,17 +111,22 @@ def key_of(settings: AuditSettings, directory: Path, make: bool = True) -> bytes
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Whole or not at all, also while another process does the same.
         draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-        draft.touch(mode=0o600)
-        draft.write_bytes(secrets.token_bytes(KEY_BYTES))
         try:
+            draft.touch(mode=0o600)
+            draft.write_bytes(secrets.token_bytes(KEY_BYTES))
             os.link(draft, path)
         except FileExistsError:
             pass
-        except OSError:  # a file system without links
+        except OSError:  # a full disk, or a file system without links
+            if not draft.exists() or draft.stat().st_size < KEY_BYTES:
+                raise
             draft.rename(path)
         finally:
             draft.unlink(missing_ok=True)
-    return path.read_bytes()
+    key = path.read_bytes()
+    if len(key) < KEY_BYTES:  # whoever guesses it can make lines
+        raise OSError(errno.EINVAL, "audit.key is cut short; put back the whole one, or remove it")
+    return key[: hashlib.blake2b.MAX_KEY_SIZE]
 
 
 @functools.lru_cache(4)

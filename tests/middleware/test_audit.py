@@ -463,6 +463,38 @@ def test_the_key_is_its_owners_alone_and_one_for_all_processes(tmp_path: Path) -
     assert key_of(set_by_hand, tmp_path / "none") != key_of(settings, tmp_path)
 
 
+@pytest.mark.parametrize("length", [0, 31])
+async def test_a_key_that_is_cut_short_makes_no_lines(toys: Make, length: int) -> None:
+    made = toys(on_failure="refuse")
+    made.directory.mkdir(parents=True)
+    (made.directory / "audit.key").write_bytes(b"k" * length)
+    async with made.audit, Client(made.server) as c:
+        assert (await c.call_tool("toy_say", {"text": "x"}, raise_on_error=False)).is_error
+    assert not made.path.exists()
+
+
+async def test_a_key_of_any_length_over_that_is_taken(toys: Make) -> None:
+    made = toys()
+    made.directory.mkdir(parents=True)
+    (made.directory / "audit.key").write_bytes(b"k" * 500)
+    async with made.audit, Client(made.server) as c:
+        await c.call_tool("toy_say", {"text": "x"})
+    assert verify(made.path, key_of(made.settings, made.directory)).problems == ()
+
+
+def test_a_disk_that_is_full_when_the_key_is_made_is_left_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    for _ in range(3):
+        with pytest.raises(OSError, match="full"):
+            key_of(AuditSettings(), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_thousand_calls_and_a_burst_of_denials_are_unusual_once_a_minute() -> None:
     watch = Unusual()
     told = [what for _ in range(3 * CALLS) for what in watch.seen(60.0, "token:ann", denied=False)]
