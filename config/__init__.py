@@ -27,7 +27,18 @@ from config.guards import (
     networks,
     origins,
 )
-from config.kinds import HERE, PREFIX, Domain, Names, Section, Tags, comma_separated, on_loopback, writable
+from config.kinds import (
+    HERE,
+    PREFIX,
+    Domain,
+    Names,
+    Section,
+    SharedUrl,
+    Tags,
+    comma_separated,
+    on_loopback,
+    writable,
+)
 
 __all__ = [
     "HERE",
@@ -81,8 +92,10 @@ class Settings(Section):
         validate_default=True,
         description="Where caches and counters are kept; made when first written to.",
     )
-    state_url: SecretStr | None = Field(
-        None, description="Redis or Valkey (redis://, rediss://) that replicas share instead of state_dir."
+    state_url: SharedUrl | None = Field(
+        None,
+        description="Redis or Valkey that replicas share instead of state_dir: redis://, rediss://, "
+        "valkey:// or valkeys:// and a host.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe message written to standard error."

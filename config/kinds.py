@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SecretStr,
     ValidationInfo,
 )
 
@@ -67,6 +69,19 @@ def _without_slash(url: str) -> str:
     return url.rstrip("/")
 
 
+def _shared(url: SecretStr) -> SecretStr:
+    """Valkey speaks Redis's protocol, and clients know it by Redis's schemes alone."""
+    plain = re.sub(r"\Avalkey(?=s?://)", "redis", url.get_secret_value())
+    try:
+        parts = urlsplit(plain)
+        whole = parts.scheme in ("redis", "rediss") and parts.hostname and parts.port != 0
+    except ValueError:
+        whole = False
+    if not whole and not plain.startswith("unix:///"):
+        raise ValueError("it is redis://, rediss://, valkey:// or valkeys:// and a host")
+    return SecretStr(plain)
+
+
 def kept_here(local_only: bool, info: ValidationInfo) -> bool:
     out = [name for name in info.data.get("providers", ()) if name in ("deepl", "google", "mymemory")]
     if local_only and out:
@@ -86,6 +101,7 @@ def on_loopback(url: str) -> bool:
 Names = Annotated[tuple[str, ...], BeforeValidator(comma_separated)]
 Location = Annotated[Path, AfterValidator(_absolute)]
 Url = Annotated[str, AfterValidator(_without_slash)]
+SharedUrl = Annotated[SecretStr, AfterValidator(_shared)]
 Domain = Literal["translate", "weather", "sql", "files"]
 Tag = Literal[Domain, "hub", "read", "write", "local", "network"]
 Tags = Annotated[tuple[Tag, ...], BeforeValidator(comma_separated)]

@@ -75,6 +75,8 @@ def test_an_unknown_name_in_the_file_stops_the_start_too(tmp_path: Path) -> None
     [
         ("ALMANAC_PORT", "eighty"),
         ("ALMANAC_PORT", "70000"),
+        ("ALMANAC_STATE_URL", "nonsense"),
+        ("ALMANAC_STATE_URL", "http://host"),
         ("ALMANAC_TRANSPORT", "carrier-pigeon"),
         ("ALMANAC_SERVERS", "sql,horoscopes"),
         ("ALMANAC_SERVERS", " , "),
@@ -142,3 +144,10 @@ def test_secrets_are_shown_as_stars() -> None:
     settings = load({"ALMANAC_WEATHER_OPEN_METEO_KEY": "sk-1234567890"})
     assert "sk-1234567890" not in repr(settings)
     assert "sk-1234567890" not in settings.model_dump_json()
+
+
+def test_the_state_of_valkey_is_reached_as_redis() -> None:
+    for given, known in (("valkey://h:1/2", "redis://h:1/2"), ("valkeys://u:p@h", "rediss://u:p@h")):
+        url = load({"ALMANAC_STATE_URL": given}).state_url
+        assert url is not None
+        assert url.get_secret_value() == known
