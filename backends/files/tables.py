@@ -20,6 +20,7 @@ from backends.files.separated import Irregular, first_and_count
 from backends.files.work import Work
 
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+_ODS = "application/vnd.oasis.opendocument.spreadsheet"
 _DELIMITERS = {"text/csv": ",;\t|", "text/tab-separated-values": "\t"}
 _SHOWN = 100  # columns named, and characters of one name
 _SHEETS = 50  # sheets told of
@@ -58,6 +59,8 @@ def sheets_of(opened: Opened, content: Content, work: Work) -> tuple[Sheet, ...]
     """
     if delimiters := _DELIMITERS.get(content.mime, "") if content.is_text else "":
         return _separated(opened, content, work, delimiters)
+    if content.mime == _ODS:
+        raise NoTable("Of spreadsheets only .xlsx files are looked into.")
     if content.mime != XLSX:
         return ()
     try:

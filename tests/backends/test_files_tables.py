@@ -75,6 +75,11 @@ async def test_a_csv_tells_its_columns_and_rows(
 async def test_what_is_no_table_has_none(tmp_path: Path, sandbox: Sandbox) -> None:
     assert (await info_of(sandbox, tmp_path / "a.txt", b"a,b\n")).sheets == ()
     assert (await info_of(sandbox, tmp_path / "a.csv", b"")).sheets == ()
+    other = await info_of(sandbox, tmp_path / "a.ods", packed())
+    assert (other.sheets, other.notices) == (
+        (),
+        (f"{DOUBTS} Of spreadsheets only .xlsx files are looked into.",),
+    )
     endless = await info_of(sandbox, tmp_path / "a.csv", b'a,b\n"' + b"x" * 200_000)
     assert endless.sheets == ()
     assert endless.notices == (f"{DOUBTS} Its fields do not end: it is no regular table.",)
