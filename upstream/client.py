@@ -19,7 +19,7 @@ from upstream.breaker import Breaker
 from upstream.budget import Budget
 from upstream.kept import Stored, name_of
 from upstream.line import Line
-from upstream.once import Kept, Once
+from upstream.once import MOST_BYTES, Kept, Once
 
 T = TypeVar("T")
 
@@ -75,12 +75,12 @@ class Upstream:
     collection: str = "upstream"  # of the store
     transport: httpx2.AsyncBaseTransport | None = None  # instead of the network
     clock: Callable[[], float] = time.time
-
+    most_bytes: int = MOST_BYTES  # of answers in memory
     state: Literal["ready", "untried", "failing"] = field(default="untried", init=False)
     note: str = field(default="", init=False)
 
     async def __aenter__(self) -> Self:
-        self._once = Once(self.clock)
+        self._once = Once(self.clock, most_bytes=self.most_bytes)
         self._line = Line(
             url=self.url,
             headers={"User-Agent": self.agent, "Accept": "application/json", **self.headers},

@@ -22,6 +22,7 @@ CREDIT = "Data from MET Norway, CC BY 4.0"
 PATH = "/weatherapi/locationforecast/2.0/complete"  # compact has neither gusts nor chances
 LONGEST_S = 6 * 3600  # if its Expires were further away than that
 STALE_S = 6 * 3600
+MOST_BYTES = 40_000_000  # of answers in memory: one comes in 80 KB, of which we read 50
 PACE_S = 0.06  # it asks for fewer than 20 requests a second from all who use one application
 
 
@@ -71,6 +72,7 @@ class MetNorway:
             agent=agent,  # without one, or with a library's, it answers 403
             timeout_s=settings.timeout,
             pace_s=PACE_S,
+            most_bytes=MOST_BYTES,
             final=not_admitted,
             transport=transport,
             clock=clock,
