@@ -187,7 +187,7 @@ async def _pipes() -> AsyncIterator[tuple[_Messages, _Answers]]:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(LONGEST_MESSAGE)
     source, _ = await loop.connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(_diverted_input(), "rb", 0)
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(wire.divert_input(), "rb", 0)
     )
     sink, protocol = await loop.connect_write_pipe(
         lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()),
@@ -202,15 +202,6 @@ async def _pipes() -> AsyncIterator[tuple[_Messages, _Answers]]:
     finally:
         source.close()
         sink.close()
-
-
-def _diverted_input() -> int:
-    """Standard input under another number: what we start must not read the client's messages."""
-    taken = os.dup(0)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    return taken
 
 
 def _leave(

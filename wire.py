@@ -38,15 +38,21 @@ def release() -> None:
         sys.stdout = _claimed.pop()
 
 
+def divert_input() -> int:
+    """Standard input under another number: what we start must not read the client's messages."""
+    taken = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return taken
+
+
 class _Input(io.RawIOBase):
     """Standard input that also ends when `end` is written to: a blocked read cannot be cancelled."""
 
     def __init__(self) -> None:
-        self._from = os.dup(0)
+        self._from = divert_input()
         self._end, self.end = os.pipe()
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nothing, 0)  # what we start must not read the client's messages
-        os.close(nothing)
 
     def readable(self) -> bool:
         return True
