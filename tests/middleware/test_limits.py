@@ -11,8 +11,9 @@ import pytest
 from fastmcp import Client
 from mcp import MCPError
 
+from config import Settings
 from tests.conftest import Connect
-from tests.wire.conftest import Http
+from tests.web.served import Served
 
 SQL = {"sql": "SELECT 1"}
 
@@ -130,13 +131,13 @@ async def test_a_restart_forgives_no_quota(client: Connect, tmp_path: Path) -> N
             assert (await said(c, "sql_query", SQL) == "") == expected
 
 
+def served(directory: Path, **limits: Any) -> Served:
+    given = {"servers": ["sql"], "state_dir": directory, "transport": "http", "limits": limits}
+    return Served(Settings.model_validate(given))
+
+
 async def test_a_call_over_http_counts_once_in_either_era(tmp_path: Path, era: str) -> None:
-    env = {
-        "ALMANAC_STATE_DIR": str(tmp_path),
-        "ALMANAC_LIMITS_QUOTAS": "sql=3/day",
-        "ALMANAC_LIMITS_RATE": "3/hour",
-    }
-    with Http(env) as server:
+    with served(tmp_path, rate="3/hour", quotas={"sql": "3/day"}) as server:
         async with Client(server.url, mode=era) as c:
             refusals = [await said(c, "sql_query", SQL) for _ in range(5)]
     assert [bool(refusal) for refusal in refusals] == [False] * 3 + [True] * 2
@@ -161,8 +162,7 @@ async def test_a_call_that_asks_the_user_counts_once(client: Connect, tmp_path: 
 
 
 async def test_an_answer_that_nobody_asked_for_is_no_way_past_a_quota(tmp_path: Path) -> None:
-    env = {"ALMANAC_STATE_DIR": str(tmp_path), "ALMANAC_LIMITS_QUOTAS": "sql=1/day"}
-    with Http(env) as server:
+    with served(tmp_path, quotas={"sql": "1/day"}) as server:
         refused = [modern_call(server.url, {"inputResponses": {"x": {"action": "accept"}}}) for _ in range(2)]
     assert refused == [False, True]
 
