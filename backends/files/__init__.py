@@ -32,6 +32,12 @@ from errors import Forbidden, Refusal, Unavailable
 
 T = TypeVar("T")
 
+_PATIENCE_S = 2  # with a disk that is asked whether it is there
+_WAYS = {
+    "openat2": "the kernel opens every path beneath one held directory (openat2).",
+    "walk": "every path is opened beneath one held directory, name by name; no links.",
+    "names": "paths are checked, then opened, as on Windows: no guarantee against renames between.",
+}
 _COMPLETED = 1_000  # paths offered for one that is being typed
 
 
@@ -73,6 +79,7 @@ class Sandbox:
     def _hold(self) -> None:
         try:
             self._beneath = beneath.hold(self._settings.root, self._mechanism)
+            self._trouble = "Let the server's user read it, and see to the disk."
         except OSError as error:
             reasons = {errno.ENOENT: "does not exist", errno.ENOTDIR: "is not a directory"}
             reason = reasons.get(error.errno or 0, "cannot be read")
@@ -101,6 +108,15 @@ class Sandbox:
                 self._trouble = "ALMANAC_FILES_DENY holds a pattern that cannot be used. Mend it and restart."
         return self._root
 
+    def _still(self, root: Root) -> Root:
+        """The root, for a thread, as a disk that hangs would hold everybody up; if it is there still."""
+        if root.beneath.is_gone():
+            self._trouble = (
+                "The directory that is served has been deleted. Put it back and restart the server."
+            )
+            raise _unavailable()
+        return root
+
     async def _run(
         self, do: Callable[[Root, Work], T], *, long: bool = False, report: Report | None = None
     ) -> T:
@@ -108,7 +124,7 @@ class Sandbox:
         if root is None or workers is None:
             raise _unavailable()
         return await workers.run(
-            lambda work: do(root, work), self._settings.timeout, long=long, report=report
+            lambda work: do(self._still(root), work), self._settings.timeout, long=long, report=report
         )
 
     async def list_directory(self, path: str, depth: int, limit: int, cursor: str | None) -> Listing:
@@ -198,7 +214,7 @@ class Sandbox:
         """For `changes`: one change, in a thread whose end is waited for even when the call is cancelled."""
         root, workers = self._for_writing()
         done: list[T] = []
-        await workers.write(lambda: done.append(do(root)))
+        await workers.write(lambda: done.append(do(self._still(root))))
         return done[0]
 
     def _for_writing(self) -> tuple[Root, Workers]:
@@ -224,7 +240,7 @@ class Sandbox:
         root, workers = self._for_writing()
         file = NewFile(path, overwrite, self._quota, workers.write)
         try:
-            await workers.write(lambda: file.begin(root, mode))
+            await workers.write(lambda: file.begin(self._still(root), mode))
             yield file
             await workers.write(lambda: file.finish(root))
         finally:
@@ -241,18 +257,18 @@ class Sandbox:
         """Whether the directory is open, and by which mechanism; `probe` lists it."""
         if (root := self._opened()) is None:
             return Health(state="unavailable", summary="The sandbox cannot be opened.", mend=self._trouble)
-        if probe:
-            try:
-                await self.list_directory(".", 1, 1, None)
-            except Refusal as error:
-                return Health(state="unavailable", summary=str(error), mend="Let the server's user read it.")
-        name, mode = root.beneath.name, "Files may be written" if self.writes else "Read-only"
-        summary = {
-            "openat2": "; the kernel opens every path beneath one held directory (openat2).",
-            "walk": "; every path is opened beneath one held directory, name by name; no links.",
-            "names": "; paths are checked, then opened, as on Windows: no guarantee against renames between.",
-        }[name]
-        summary = mode + summary
+        try:
+            with anyio.fail_after(_PATIENCE_S):
+                await self._run(lambda root, _: None)
+                if probe:
+                    await self.list_directory(".", 1, 1, None)
+        except TimeoutError:
+            return Health(state="unavailable", summary="The disk does not answer.", mend="See to the disk.")
+        except Refusal as error:
+            summary = "The sandbox cannot be opened." if isinstance(error, Unavailable) else str(error)
+            return Health(state="unavailable", summary=summary, mend=self._trouble)
+        name = root.beneath.name
+        summary = ("Files may be written; " if self.writes else "Read-only; ") + _WAYS[name]
         if not patterns.has_regex(self._ripgrep()):
             return Health(
                 state="degraded",
