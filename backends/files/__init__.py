@@ -95,9 +95,7 @@ class Sandbox:
         if self._workers and not self._beneath:
             self._hold()
         if self._beneath and self._beneath.is_gone():
-            self._trouble = (
-                "The directory that is served has been deleted. Put it back and restart the server."
-            )
+            self._trouble = "The directory that is served was deleted. Put it back and restart the server."
             return None
         if self._beneath and not self._root:
             try:  # here and not at the start, which the libraries behind it would make 17 ms longer
@@ -111,9 +109,7 @@ class Sandbox:
     def _still(self, root: Root) -> Root:
         """The root, for a thread, as a disk that hangs would hold everybody up; if it is there still."""
         if root.beneath.is_gone():
-            self._trouble = (
-                "The directory that is served has been deleted. Put it back and restart the server."
-            )
+            self._trouble = "The directory that is served was deleted. Put it back and restart the server."
             raise _unavailable()
         return root
 

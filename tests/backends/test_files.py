@@ -285,7 +285,4 @@ async def test_a_root_that_was_deleted_is_unavailable_and_no_empty_directory(
                 await ask
         health = await sandbox.health()
         assert health.state == "unavailable"
-        assert (
-            health.mend
-            == "The directory that is served has been deleted. Put it back and restart the server."
-        )
+        assert health.mend == "The directory that is served was deleted. Put it back and restart the server."
