@@ -527,8 +527,9 @@ def test_what_was_asked_before_does_not_shorten_the_wait_a_service_asks_for() ->
     before = breaker.told
     breaker.failed(wait_s=3600)
     breaker.failed()
-    breaker.succeeded(before)
+    assert (breaker.wait_s(), breaker.left_s()) == (3600, 3600)
     breaker.failed(wait_s=5)
+    breaker.succeeded(before)
     assert (breaker.wait_s(), breaker.left_s()) == (3600, 3600)
     now[0] = 3600.0
     assert [breaker.wait_s(), breaker.wait_s()] == [0, 30]
