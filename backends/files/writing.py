@@ -39,12 +39,15 @@ class Quota:
     def take(self, count: int) -> None:
         """Raises TooMuch if there are not so many bytes left."""
         with self._turn:
-            if count > self.left:
-                raise TooMuch(
-                    f"This server may write {self.most:,} bytes until it is restarted; {self.left:,} are "
-                    "left."
-                )
+            self.check(count)
             self.left -= count
+
+    def check(self, count: int) -> None:
+        """Raises TooMuch as `take` would, for what need not be begun."""
+        if count > self.left:
+            raise TooMuch(
+                f"This server may write {self.most:,} bytes until it is restarted; {self.left:,} are left."
+            )
 
     def take_file(self) -> None:
         """Raises TooMuch if no more files or directories may be made."""

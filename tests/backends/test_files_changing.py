@@ -228,6 +228,15 @@ async def test_a_copy_is_a_file_of_its_own_with_the_mode(sandbox: Make, root: Pa
     assert len(heard) == 4
 
 
+async def test_a_copy_that_may_not_be_finished_is_not_begun(sandbox: Make, root: Path) -> None:
+    with (root / "holes").open("wb") as file:
+        file.truncate(10**12)
+    async with sandbox() as box:
+        with pytest.raises(TooMuch, match="1,000,000,000 are left"):
+            await asyncio.wait_for(box.changes.copy("holes", "copy", unheard), 1)
+    assert "copy" not in tree(root)
+
+
 async def test_a_file_that_changes_while_it_is_copied_has_no_copy(sandbox: Make, root: Path) -> None:
     async def change(_: int, __: int) -> None:
         (root / "a.txt").write_text("another, longer text")
