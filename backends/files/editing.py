@@ -112,7 +112,12 @@ def edit(
         if work.late():
             raise TooMuch("The edits take too long, so nothing was changed. Make fewer of them at once.")
     after = data[: content.bom] + _encoded("".join(changed.lines), content, path)
-    notices = () if after != data else ("The edits leave the file as it is.",)
+    notices = [] if after != data else ["The edits leave the file as it is."]
+    if content.guessed and not all(wanted.new.isascii() for wanted in edits):
+        notices.append(
+            f"The encoding is a guess: {content.encoding}. If it is another, new letters that are not plain "
+            "ASCII are wrong."
+        )
     if not dry_run and after != data:
         file = NewFile(real, overwrite=True, quota=quota, threaded=_never, expected=before)
         try:
@@ -126,7 +131,7 @@ def edit(
         replacements=sum(replacement.count for replacement in edits),
         size=len(after),
         diff=_diff(original, changed, real) if dry_run else "",
-        notices=notices,
+        notices=tuple(notices),
     )
 
 

@@ -197,6 +197,17 @@ def test_encoding_mark_line_ends_and_mode_stay(
     assert stat.S_IMODE(path.stat().st_mode) == 0o751
 
 
+def test_a_guessed_encoding_is_told_where_it_matters(edit: Edit, root: Path) -> None:
+    (root / "file.txt").write_bytes("Die Straße ist für Fußgänger gesperrt, schön.\n".encode("cp1252"))
+    assert edit(("Die", "Eine")).notices == ()
+    done = edit(("gesperrt", "frei für"))
+    assert done.notices == (
+        "The encoding is a guess: windows-1252. If it is another, new letters that are not plain ASCII are "
+        "wrong.",
+    )
+    assert (root / "file.txt").read_bytes().endswith("frei für, schön.\n".encode("cp1252"))
+
+
 def test_mixed_line_ends_are_matched_as_they_are(edit: Edit, root: Path) -> None:
     path = root / "file.txt"
     path.write_bytes(b"one\r\ntwo\nthree\r\n")
