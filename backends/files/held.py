@@ -63,6 +63,8 @@ class Place:
             return os.stat(self.at(name), dir_fd=self.held, follow_symlinks=False)
         except FileNotFoundError:
             return None
+        except OSError as error:  # a directory may be listed and yet not be looked into
+            refuse(error, self.path)
 
     def check(self, root: Root) -> None:
         """See that the path still leads here."""

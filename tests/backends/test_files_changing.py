@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -538,6 +539,27 @@ async def test_another_disk_in_the_sandbox_is_neither_deleted_nor_moved_onto(
             await delete(box, "docs/deep", True)
     assert tree(disk_inside) == ["a.txt", "far"]
     assert (root / "a.txt").exists()
+
+
+async def test_a_directory_that_may_be_listed_but_not_looked_into_is_told(
+    sandbox: Make, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = os.stat
+
+    def stat_of(path: str, **given: Any) -> os.stat_result:
+        if str(path).endswith("one.txt"):
+            raise PermissionError(errno.EACCES, "permission denied", path)
+        return looked(path, **given)
+
+    async with sandbox() as box:
+        monkeypatch.setattr(os, "stat", stat_of)
+        for change in (
+            write(box, "docs/one.txt", "x"), delete(box, "docs/one.txt"), move(box, "docs/one.txt", "b.txt"),
+            move(box, "a.txt", "docs/one.txt"), box.changes.make_directory("docs/one.txt"),
+            box.changes.copy("a.txt", "docs/one.txt", unheard),
+        ):  # fmt: skip
+            with pytest.raises(Forbidden, match=r"does not let this server (read|write) 'docs/one\.txt'"):
+                await change
 
 
 @pytest.mark.parametrize("name", [b"bad\xff", b"new\nline"])
