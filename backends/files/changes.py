@@ -15,6 +15,7 @@ from backends.files.sandbox import Root
 from backends.files.work import Work, working
 from backends.files.writing import NewFile, Quota
 from config import FilesSettings
+from errors import Unavailable, quote
 
 T = TypeVar("T")
 
@@ -93,7 +94,7 @@ class Changes:
             handle, done = opened.where, 0
             self._quota.check(opened.status.st_size)  # a file of holes has terabytes
             async with self._new_file(target, mode=opened.status.st_mode) as file:
-                while data := await self._threads.change(partial(_block, handle, done)):
+                while data := await self._threads.change(partial(_block, handle, done, source)):
                     await file.write(data)
                     done += len(data)
                     await report(done, opened.status.st_size)
@@ -104,5 +105,8 @@ class Changes:
         return Written(path=path, size=done)
 
 
-def _block(handle: int, at: int, _: Root) -> bytes:
-    return read_at(handle, BLOCK, at)
+def _block(handle: int, at: int, path: str, _: Root) -> bytes:
+    try:
+        return read_at(handle, BLOCK, at)
+    except OSError as error:
+        raise Unavailable(f"The disk does not give all of {quote(path)}; nothing was copied.") from error

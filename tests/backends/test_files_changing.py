@@ -229,6 +229,27 @@ async def test_a_copy_is_a_file_of_its_own_with_the_mode(sandbox: Make, root: Pa
     assert len(heard) == 4
 
 
+async def test_of_what_the_disk_does_not_give_wholly_there_is_no_copy(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "big").write_bytes(b"x" * 3_000_000)
+    truly = os.read
+
+    def read(handle: int, size: int) -> bytes:
+        if os.lseek(handle, 0, os.SEEK_CUR) > 2_000_000:
+            raise OSError(errno.EIO, "a bad block")
+        return truly(handle, size)
+
+    async with Sandbox(FilesSettings(root=root, write=True)) as box:
+        handles = handles_open()
+        monkeypatch.setattr(os, "read", read)
+        with pytest.raises(Unavailable, match="does not give all of 'big'; nothing was copied"):
+            await box.changes.copy("big", "copy", unheard)
+        assert handles_open() == handles
+    assert "copy" not in tree(root)
+    assert not [name for name in tree(root) if ".almanac" in name]
+
+
 async def test_a_copy_that_may_not_be_finished_is_not_begun(sandbox: Make, root: Path) -> None:
     with (root / "holes").open("wb") as file:
         file.truncate(10**12)
