@@ -130,6 +130,16 @@ async def test_a_window_slides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     counters.close()
 
 
+async def test_a_count_that_has_expired_begins_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counters = SqliteCounters(tmp_path / "c.db")
+    assert [await counters.incr("k", 60), await counters.incr("k", 60)] == [1, 2]
+    later = time.time() + 61
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert await counters.get("k") == 0
+    assert await counters.incr("k", 60) == 1
+    counters.close()
+
+
 async def test_counters_that_have_expired_are_purged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counters = SqliteCounters(tmp_path / "c.db")
     for number in range(PURGE_EVERY - 1):

@@ -11,15 +11,18 @@ from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
 from web.shape import answer
 
+LEAST_READ = 65_536  # bytes of an answer in `timeout_s`: who reads slowly may read on
+
 
 class Patient(H11Protocol):
-    """One connection, whose client has `timeout_s` for each request and for reading its answer."""
+    """One connection, whose client has `timeout_s` for each request and for reading on in its answer."""
 
     timeout_s = 30.0
     most_connections = 1_000
 
     _incoming: asyncio.TimerHandle | None = None
     _outgoing: asyncio.TimerHandle | None = None
+    _unread = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(transport)
@@ -45,7 +48,16 @@ class Patient(H11Protocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._outgoing = self.loop.call_later(self.timeout_s, self.transport.abort)
+        self._unread = self.transport.get_write_buffer_size()
+        self._outgoing = self.loop.call_later(self.timeout_s, self._look)
+
+    def _look(self) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left > self._unread - LEAST_READ:
+            self.transport.abort()
+            return
+        self._unread = left
+        self._outgoing = self.loop.call_later(self.timeout_s, self._look)
 
     def resume_writing(self) -> None:
         _stop(self._outgoing)

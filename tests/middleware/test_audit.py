@@ -21,7 +21,7 @@ from ledger import Ledger
 from ledger.reading import events, verify
 from ledger.recorder import key_of, where
 from ledger.unusual import ALL_DENIALS, CALLS, DENIALS, MOST_CALLERS, Unusual
-from middleware.audit import FAILURES_A_MINUTE, Audit
+from middleware.audit import FAILURES_A_MINUTE, MOST_KNOWN, Audit
 from middleware.errors import Errors
 from middleware.limits import Limits
 from middleware.shapes import Shapes, place_of
@@ -327,6 +327,14 @@ async def test_authentication_is_recorded_once_for_a_caller_and_each_time_it_fai
     assert [(line["outcome"], line["who"]) for line in made.lines("authentication")] == [
         ("ok", "token:ann"), *[("failed", "address:192.0.2.1")] * 5, ("ok", "token:ann"),
     ]  # fmt: skip
+
+
+async def test_callers_who_came_in_are_remembered_in_little_memory(toys: Make) -> None:
+    made = toys()
+    async with made.audit:
+        for number in range(2 * MOST_KNOWN):
+            made.audit.authentication(True, f"token:{number}")
+        assert len(made.audit._known) <= MOST_KNOWN
 
 
 async def test_a_flood_of_guesses_does_not_push_older_lines_out(toys: Make) -> None:

@@ -13,6 +13,7 @@ from fastmcp import Client, FastMCP
 from fastmcp.exceptions import ToolError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mcp import MCPError
 from pydantic import BaseModel
 
 import fencing
@@ -52,6 +53,10 @@ def toy(text: str) -> FastMCP:
 
     @server.tool
     async def weather_fail() -> str:
+        raise Unavailable(f"The service said {text}")
+
+    @server.resource("almanac://weather/fail")
+    async def fail() -> str:
         raise Unavailable(f"The service said {text}")
 
     @server.tool
@@ -157,6 +162,9 @@ async def test_what_an_upstream_says_in_a_refusal_is_cleaned(era: str) -> None:
     with pytest.raises(ToolError) as caught:
         await asked(f"{ESCAPES}{HIDDEN}", era, "weather_fail")
     assert str(caught.value) == "The service said red abcdef"
+    async with Client(toy(f"{ESCAPES}{HIDDEN}"), mode=era) as c:
+        with pytest.raises(MCPError, match=r"^The service said red abcdef$"):
+            await c.read_resource("almanac://weather/fail")
 
 
 async def test_a_resource_is_told_of_and_stays_what_it_is(era: str) -> None:

@@ -168,6 +168,19 @@ def test_an_older_copy_of_everything_shows_only_by_a_line_that_was_noted(path: P
     assert verify(path, KEY, (3, earlier)).problems == ()
 
 
+def test_a_last_line_of_another_time_is_found(path: Path) -> None:
+    write(path, 5)
+    copies = {file: file.read_bytes() for file in path.parent.iterdir()}
+    write(path, 1, start=6)
+    of_then = path.read_bytes()
+    for file, content in copies.items():
+        file.write_bytes(content)
+    write(path, 1, start=7)
+    path.write_bytes(of_then)  # number 6 as it was, with the head of the other number 6
+    assert "Number 6" in str(verify(path, KEY)).replace("number 6", "Number 6")
+    assert verify(path, KEY).problems
+
+
 def test_the_head_altered_is_found(path: Path) -> None:
     write(path, 10)
     stored = head_path(path).read_bytes()

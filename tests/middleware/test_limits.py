@@ -8,10 +8,13 @@ from typing import Any
 
 import httpx2
 import pytest
-from fastmcp import Client
+from fastmcp import Client, FastMCP
 from mcp import MCPError
 
-from config import Settings
+from config import LimitsSettings, Settings
+from counters import Counters
+from middleware.caller import Caller
+from middleware.limits import Limits
 from tests.conftest import Connect
 from tests.web.served import Served
 
@@ -123,6 +126,24 @@ async def test_only_so_many_calls_of_one_caller_run_at_once(client: Connect, tmp
         assert "2 of your calls are running" in await said(c, "sql_query", SQL)
         await asyncio.gather(*running)
         assert await said(c, "sql_query", SQL) == ""
+
+
+async def test_callers_whose_calls_are_done_take_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = (f"address:{number}" for number in range(10_000))
+    monkeypatch.setattr("middleware.limits.caller", lambda: Caller(next(names)))
+    limits = Limits(LimitsSettings(), Counters(tmp_path, "", "refuse"))
+    server = FastMCP("toy", middleware=[limits])
+
+    @server.tool
+    async def say() -> str:
+        return "x"
+
+    for _ in range(50):
+        await server.call_tool("say", {})
+    assert len(limits._running) == 0
+    assert next(names) == "address:50", "it was asked for each"
 
 
 async def test_a_restart_forgives_no_quota(client: Connect, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from mcp import MCPError
 from mcp.types import PromptReference
 
 from auth.tokens import mint
+from middleware.scopes import Scopes
 from tests.web.served import LIST, MCP, Served, answered, is_an_error
 
 READER, WRITER = mint("reader", ("read",)), mint("writer", ("write",))
@@ -226,6 +227,13 @@ async def test_tools_in_this_process_ask_nobody(server: Served, tmp_path: Path, 
     settings = Settings.model_validate(given)
     async with Client(create_server(settings), mode=era) as c:
         assert len(await c.list_tools()) == len(READING)
+
+
+def test_what_has_no_scope_is_an_admins(monkeypatch: pytest.MonkeyPatch) -> None:
+    scopes = Scopes(lambda _: frozenset({"read", "write"}))
+    monkeypatch.setattr(scopes, "of_caller", lambda: frozenset({"read", "write"}))
+    assert scopes.missing({"files"}) == {"admin"}
+    assert scopes.missing({"files", "read"}) == frozenset()
 
 
 async def test_every_component_has_a_scope(tmp_path: Path) -> None:

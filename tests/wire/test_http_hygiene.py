@@ -394,6 +394,29 @@ def test_a_client_that_does_not_read_its_answer_is_let_go(server: Served) -> Non
             time.sleep(0.05)
 
 
+def test_a_client_that_reads_slowly_gets_all_of_its_answer(server: Served) -> None:
+    with socket.socket() as raw:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        raw.settimeout(10)
+        raw.connect(("127.0.0.1", server.port))
+        body = json.dumps(call("much")).encode()
+        lines = "".join(f"{name}: {value}\r\n" for name, value in MCP.items())
+        head = f"POST /mcp HTTP/1.1\r\nHost: localhost\r\n{lines}Content-Length: {len(body)}\r\n\r\n"
+        raw.sendall(head.encode() + body)
+        slowly, found = time.monotonic() + 2 * PATIENCE_S, b""
+        while not found.endswith(b"0\r\n\r\n"):
+            piece = raw.recv(200_000)
+            assert piece, "it was cut off"
+            found += piece
+            if time.monotonic() < slowly:
+                time.sleep(PATIENCE_S / 20)
+
+
+def test_a_body_with_two_lengths_is_refused(server: Served) -> None:
+    head = b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert server.say(head + b"0\r\n\r\nGET /health HTTP/1.1\r\n\r\n", within=1).startswith(b"HTTP/1.1 400 ")
+
+
 def test_more_connections_than_allowed_get_503_until_some_are_closed(served: Callable[..., Served]) -> None:
     server = served(http={"connections": 3})
     held = [open_to(server) for _ in range(3)]
