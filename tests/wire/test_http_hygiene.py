@@ -413,8 +413,15 @@ def test_a_client_that_reads_slowly_gets_all_of_its_answer(server: Served) -> No
 
 
 def test_a_body_with_two_lengths_is_refused(server: Served) -> None:
-    head = b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
-    assert server.say(head + b"0\r\n\r\nGET /health HTTP/1.1\r\n\r\n", within=1).startswith(b"HTTP/1.1 400 ")
+    body = json.dumps(LIST).encode()
+    lines = "".join(f"{name}: {value}\r\n" for name, value in MCP.items()).encode()
+    head = (
+        b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n"
+        + lines
+    )
+    sent = b"\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    assert server.say(head + sent).startswith(b"HTTP/1.1 200 ")
+    assert server.say(head + b"Content-Length: 5\r\n" + sent).startswith(b"HTTP/1.1 400 ")
 
 
 def test_more_connections_than_allowed_get_503_until_some_are_closed(served: Callable[..., Served]) -> None:
