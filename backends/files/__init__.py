@@ -94,9 +94,6 @@ class Sandbox:
         """The root; what was missing at the start may have been mounted since."""
         if self._workers and not self._beneath:
             self._hold()
-        if self._beneath and self._beneath.is_gone():
-            self._trouble = "The directory that is served was deleted. Put it back and restart the server."
-            return None
         if self._beneath and not self._root:
             try:  # here and not at the start, which the libraries behind it would make 17 ms longer
                 self._root = Root(
@@ -108,7 +105,11 @@ class Sandbox:
 
     def _still(self, root: Root) -> Root:
         """The root, for a thread, as a disk that hangs would hold everybody up; if it is there still."""
-        if root.beneath.is_gone():
+        try:
+            gone = root.beneath.is_gone()
+        except OSError as error:
+            raise Unavailable("The disk is in trouble just now. Try again.") from error
+        if gone:
             self._trouble = "The directory that is served was deleted. Put it back and restart the server."
             raise _unavailable()
         return root

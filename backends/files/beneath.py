@@ -128,7 +128,11 @@ class ByHandle:
     def child(self, directory: Opened, name: str) -> Opened:
         assert isinstance(directory.where, int)  # noqa: S101 - made by `_opened`
         handle = os.open(name, _READ | _NO_FOLLOW, dir_fd=directory.where)
-        return Opened(handle, (*directory.real, name), os.fstat(handle), self)
+        try:
+            return Opened(handle, (*directory.real, name), os.fstat(handle), self)
+        except OSError:
+            os.close(handle)
+            raise
 
     def close(self) -> None:
         os.close(self._handle)

@@ -76,10 +76,13 @@ def move(root: Root, source: str, target: str, proof: str, seconds: float) -> Mo
         one.check(root)
         other.check(root)
         renaming.move_new(one.at(), other.at(), one.held, other.held)
-        found = other.status()
-        if found is None or not same(found, seen.status):
+        try:
+            found = other.status()
+            if found is None or not same(found, seen.status):
+                raise changed(source)
+        except BaseException:
             renaming.move_new(other.at(), one.at(), other.held, one.held)
-            raise changed(source)
+            raise
         other.settle()
         one.settle()
     except OSError as error:

@@ -78,10 +78,13 @@ class Place:
         """Give what has the name a hidden one, which is returned, if it is what was expected."""
         hidden = hidden_name()
         renaming.move_new(self.at(), self.at(hidden), self.held, self.held)
-        found = self.status(hidden)
-        if found is None or not same(found, expected):
+        try:
+            found = self.status(hidden)
+            if found is None or not same(found, expected):
+                raise changed(self.path)
+        except BaseException:
             self.show(hidden)
-            raise changed(self.path)
+            raise
         return hidden
 
     def show(self, hidden: str) -> None:

@@ -583,6 +583,41 @@ async def test_a_directory_that_may_be_listed_but_not_looked_into_is_told(
                 await change
 
 
+async def test_what_cannot_be_looked_at_once_it_was_taken_is_given_back(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a disk that fails once, just after the name was changed."""
+    looked, renamed = os.stat, list[str]()
+
+    def stat_of(path: str, **given: Any) -> os.stat_result:
+        if path in renamed:
+            renamed.remove(path)
+            raise OSError(errno.EIO, "as the disk says it")
+        return looked(path, **given)
+
+    move_new = renaming.move_new
+
+    def moving(source: str, target: str, *held: Any) -> None:
+        move_new(source, target, *held)
+        if not before:
+            before.append(target)
+            renamed.append(target)
+
+    before: list[str] = []
+    async with Sandbox(FilesSettings(root=root, write=True)) as box:
+        for change in (delete(box, "a.txt"), delete(box, "docs", True), move(box, "a.txt", "b.txt")):
+            before.clear()
+            there = tree(root)
+            with monkeypatch.context() as faulty:
+                faulty.setattr(os, "stat", stat_of)
+                faulty.setattr(renaming, "move_new", moving)
+                with pytest.raises(Unavailable, match="The system cannot write"):
+                    await change
+            assert before
+            assert not renamed
+            assert tree(root) == there
+
+
 @pytest.mark.parametrize("name", [b"bad\xff", b"new\nline"])
 async def test_nothing_is_changed_where_no_path_could_say_what(root: Path, name: bytes) -> None:
     opens("openat2", root)
