@@ -60,16 +60,18 @@ class Pipeline:
             raise FileNotFoundError(command[0])
         following, out = (-1, subprocess.PIPE) if last else os.pipe()
         try:
-            process = await asyncio.create_subprocess_exec(
-                *_tied(),
-                program,
-                *command[1:],
-                stdin=feed,
-                stdout=out,
-                stderr=subprocess.DEVNULL,
-                env=ENVIRONMENT,
-                start_new_session=True,  # a Ctrl-C at the terminal is the server's to handle
-            )
+            # Whole, in 2 ms: one that is cancelled half started would be nobody's to see gone.
+            with anyio.CancelScope(shield=True):
+                process = await asyncio.create_subprocess_exec(
+                    *_tied(),
+                    program,
+                    *command[1:],
+                    stdin=feed,
+                    stdout=out,
+                    stderr=subprocess.DEVNULL,
+                    env=ENVIRONMENT,
+                    start_new_session=True,  # a Ctrl-C at the terminal is the server's to handle
+                )
         except BaseException:
             if following >= 0:
                 os.close(following)

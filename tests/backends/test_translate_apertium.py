@@ -338,6 +338,23 @@ async def test_a_call_cancelled_at_any_moment_of_the_start_leaves_nothing(tmp_pa
             await asyncio.wait([task])
 
 
+async def test_a_program_whose_start_is_cancelled_is_seen_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = asyncio.create_subprocess_exec
+
+    async def slow(*words: Any, **options: Any) -> Any:
+        process = await real(*words, **options)
+        await asyncio.sleep(0.02)
+        return process
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", slow)
+    async with opened(fake.stand_in(tmp_path)) as engine:
+        with anyio.move_on_after(0.01) as scope:
+            await ask(engine, "hello")
+        assert scope.cancelled_caught
+
+
 async def test_concurrent_callers_each_get_their_own_answer(tmp_path: Path) -> None:
     modes = fake.stand_in(tmp_path)
     answers: dict[str, str] = {}
