@@ -167,19 +167,20 @@ async def test_a_second_export_is_refused_while_one_runs_and_a_query_is_not(
 
 
 async def test_a_cancelled_export_leaves_no_file_and_the_next_may_begin(
-    asked: Client[Any], sandbox: Path
+    client: Connect, sandbox: Path
 ) -> None:
-    for name in ("a.csv", "there.csv", "b.jsonl"):
-        export = asyncio.create_task(asked.call_tool("sql_export", {"sql": ENDLESS, "save_as": name}))
-        await asyncio.sleep(0.1)
-        export.cancel()
-        with suppress(asyncio.CancelledError, ToolError):
-            await export
-    for _ in range(40):  # 0.4 s of the second it has: it is not the time that ends it
-        if names(sandbox) == {"there.csv"}:
-            break
-        await asyncio.sleep(0.01)
-    await asked.call_tool("sql_export", {"sql": "SELECT 1", "save_as": "a.csv"})
+    async with client(servers=["sql", "files"], files={"root": sandbox, "write": True}) as c:
+        for name in ("a.csv", "there.csv", "b.jsonl"):
+            export = asyncio.create_task(c.call_tool("sql_export", {"sql": ENDLESS, "save_as": name}))
+            await asyncio.sleep(0.1)
+            export.cancel()
+            with suppress(asyncio.CancelledError, ToolError):
+                await export
+        for _ in range(500):  # 5 s of the 300 it has: it is not the time that ends it
+            if names(sandbox) == {"there.csv"}:
+                break
+            await asyncio.sleep(0.01)
+        await c.call_tool("sql_export", {"sql": "SELECT 1", "save_as": "a.csv"})
     assert names(sandbox) == {"there.csv", "a.csv"}
     assert (sandbox / "there.csv").read_text() == "mine"
 

@@ -19,6 +19,7 @@ SECONDS = 10.0
 COUNT_SECONDS = 0.1  # for one table that has no statistics; 1,000,000 rows take about 0.02
 ALL_COUNTS_SECONDS = 1.0
 MOST_LISTED = 1_000  # tables: 100 KB
+MOST_LISTED_CHARS = 500_000  # of their names; one may be a megabyte long
 SAMPLE_ROWS = 3
 SAMPLE_CHARS = 200
 DEFINITION_CHARS = 10_000
@@ -29,12 +30,24 @@ _TABLES = """
 SELECT name, type, ncol FROM pragma_table_list
 WHERE schema = 'main' AND type <> 'shadow' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name"""
 _TABLE = f"SELECT name, type FROM ({_TABLES}) WHERE name = ? COLLATE NOCASE"  # noqa: S608 - our own
-# A hostile database may hold anything where SQLite itself writes text.
-_DEFINITION = "SELECT CAST(sql AS TEXT) FROM sqlite_schema WHERE name = ? AND type IN ('table', 'view')"
-_DEFINITIONS = """
-SELECT CAST(name AS TEXT), CAST(sql AS TEXT) FROM sqlite_schema WHERE type IN ('table', 'view')"""
+# The pragma looks into every view, and views that double end it: these are what the file alone tells.
+_BARE_TABLES = """
+SELECT CAST(name AS TEXT) AS name, iif(type = 'table' AND rootpage = 0, 'virtual', type) AS type,
+iif(rootpage > 0, (SELECT count(*) FROM pragma_table_info(one.name)), 0)
+FROM sqlite_schema AS one WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+AND NOT EXISTS (SELECT 1 FROM sqlite_schema AS virtual WHERE virtual.type = 'table' AND virtual.rootpage = 0
+AND substr(one.name, 1, length(virtual.name) + 1) = virtual.name || '_') ORDER BY name"""
+_BARE_TABLE = f"SELECT name, type FROM ({_BARE_TABLES}) WHERE name = ? COLLATE NOCASE"  # noqa: S608 - our own
+# A hostile database may hold anything, of any size, where SQLite itself writes a line of text.
+_DEFINITION = f"""
+SELECT CAST(substr(sql, 1, {DEFINITION_CHARS + 1}) AS TEXT) FROM sqlite_schema
+WHERE name = ? AND type IN ('table', 'view')"""  # noqa: S608 - a number
+_DEFINITIONS = f"""
+SELECT CAST(name AS TEXT), CAST(substr(sql, 1, {DEFINITION_CHARS + 1}) AS TEXT) FROM sqlite_schema
+WHERE type IN ('table', 'view')"""  # noqa: S608 - a number
 _STATISTICS = """
-SELECT tbl, max(CAST(stat AS INTEGER)) FROM sqlite_stat1 WHERE typeof(tbl) = 'text' GROUP BY tbl"""
+SELECT tbl, max(CAST(stat AS INTEGER)) FROM sqlite_stat1
+WHERE typeof(tbl) = 'text' AND length(tbl) < 1000 AND length(stat) < 1000 GROUP BY tbl"""
 _COLUMNS = """
 SELECT name, type, "notnull", pk, dflt_value FROM pragma_table_xinfo(?) WHERE hidden <> 1 ORDER BY cid"""
 _INDEXES = """
@@ -45,6 +58,10 @@ SELECT id, "table", "from", coalesce("to", '') FROM pragma_foreign_key_list(?) O
 _NAMES = """
 SELECT list.name, info.name FROM pragma_table_list AS list, pragma_table_xinfo(list.name) AS info
 WHERE list.schema = 'main' AND list.type <> 'shadow' AND info.hidden <> 1"""
+_BARE_NAMES = """
+SELECT CAST(one.name AS TEXT), info.name
+FROM sqlite_schema AS one, pragma_table_info(one.name) AS info
+WHERE one.type = 'table' AND one.rootpage > 0"""
 
 
 async def _read(
@@ -73,6 +90,17 @@ async def _rows(pool: Pool, sql: str, params: Sequence[Any] = (), may_fail: bool
     return (await _read(pool, sql, params, may_fail))[0]
 
 
+async def _found(
+    pool: Pool, sql: str, bare: str, params: Sequence[Any] = ()
+) -> tuple[list[Any], bool, tuple[str, ...]]:
+    """Rows, whether there are more, and a notice where only the second statement could be run."""
+    try:
+        return *await _read(pool, sql, params), ()
+    except Unavailable:
+        told = "Some view takes too much to look at: views are listed without their columns."
+        return *await _read(pool, bare, params), (told,)
+
+
 def _told(cut: bool, count: int, what: str) -> tuple[str, ...]:
     return (f"Only the first {count:,} {what} are listed.",) if cut else ()
 
@@ -81,22 +109,27 @@ async def tables(pool: Pool) -> tuple[list[TableEntry], tuple[str, ...]]:
     """Tables and views with their rows: from the statistics, else counted if that is quick. And notices."""
     deadline = time.monotonic() + ALL_COUNTS_SECONDS
     estimates = dict(await _rows(pool, _STATISTICS, may_fail=True))
-    listed, _ = await _read(pool, _TABLES)
-    entries = []
+    listed, cut, notices = await _found(pool, _TABLES, _BARE_TABLES)
+    entries: list[TableEntry] = []
+    room = MOST_LISTED_CHARS
     for name, kind, columns in listed[:MOST_LISTED]:
+        room -= len(name)
+        if room < 0:
+            break
         rows = estimates.get(name)
         approximate = rows is not None
         if not approximate and time.monotonic() < deadline:
             rows = await _count(pool, name)
         # Of a virtual table the engine counts the hidden columns too.
-        shown = len(await _rows(pool, _COLUMNS, (name,), may_fail=True)) if kind == "virtual" else 0
+        hides = kind == "virtual" and time.monotonic() < deadline
+        shown = len(await _rows(pool, _COLUMNS, (name,), may_fail=True)) if hides else 0
         entries.append(
             TableEntry(name=name, kind=kind, columns=shown or columns, rows=rows, approximate=approximate)
         )
-    if len(listed) > MOST_LISTED:
+    if cut or len(listed) > len(entries):
         rest = "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') lists all"
-        return entries, (f"Only the first {MOST_LISTED:,} tables are listed; {rest}.",)
-    return entries, ()
+        notices += (f"Only the first {len(entries):,} tables are listed; {rest}.",)
+    return entries, notices
 
 
 async def _count(pool: Pool, name: str) -> int | None:
@@ -105,11 +138,18 @@ async def _count(pool: Pool, name: str) -> int | None:
 
 
 async def names(pool: Pool) -> dict[str, list[str]]:
-    """Columns by table, for the nearest names; without them if a broken view stands in the way."""
+    """Columns by table, for the nearest names; of tables alone if a broken view stands in the way."""
     found: defaultdict[str, list[str]] = defaultdict(list)
-    for table, column in await _rows(pool, _NAMES, may_fail=True):
+    try:
+        columns = await _rows(pool, _NAMES, may_fail=True)
+    except Unavailable:
+        columns = []
+    if not columns:
+        found |= {name: [] for name, *_ in await _rows(pool, _BARE_TABLES)}
+        columns = await _rows(pool, _BARE_NAMES, may_fail=True)
+    for table, column in columns:
         found[table].append(column)
-    return found or {name: [] for name, *_ in await _rows(pool, _TABLES)}
+    return found
 
 
 async def describe(pool: Pool, table: str) -> TableDetail:
@@ -118,9 +158,9 @@ async def describe(pool: Pool, table: str) -> TableDetail:
     Raises:
         Unknown: There is no such table.
     """
-    found = await _rows(pool, _TABLE, (table,))
+    found, *_ = await _found(pool, _TABLE, _BARE_TABLE, (table,))
     if not found:
-        near = did_you_mean(table, [name for name, *_ in await _rows(pool, _TABLES)])
+        near = did_you_mean(table, [name for name, *_ in (await _found(pool, _TABLES, _BARE_TABLES))[0]])
         raise Unknown(
             f"There is no table {quote(table)} in {quote(pool.name)}.{near} sql_list_tables shows the tables."
         )

@@ -29,6 +29,9 @@ def serve(uri: str, memory: str) -> None:
     source, sink, memory_bytes = sys.stdin.buffer, sys.stdout.buffer, int(memory)
     try:
         connection = ReadOnlyConnection(uri, memory_bytes)
+    except MemoryError as error:
+        _send(sink, failure(error) | {"code": sqlite3.SQLITE_NOMEM})
+        return
     except (sqlite3.Error, UnicodeError) as error:  # SQLite's own message may quote a name that is not UTF-8
         _send(sink, failure(error))
         return

@@ -55,6 +55,7 @@ _LIMITS = {
 }
 _DEFENSIVE = 1010  # sqlite3.SQLITE_DBCONFIG_DEFENSIVE, which the module has since Python 3.12
 _OPCODES_BETWEEN_CHECKS = 2_000  # about 0.1 ms of work; a check costs 0.1 µs
+_CONNECT_SECONDS = 1.0  # for all virtual tables; one may have a view without end where its settings should be
 _SECONDS_BETWEEN_LOOKS = 0.2  # at the parent
 
 
@@ -78,7 +79,7 @@ class ReadOnlyConnection(sqlite3.Connection):
         super().__init__(uri, uri=True, timeout=0.5, isolation_level=None, cached_statements=32)
         self.deadline = float("inf")
         self.denied: tuple[int, str, str] | None = None
-        self.reads: set[tuple[str, str]] | None = None  # tables and columns, while somebody asks
+        self.reads: set[tuple[str, str]] | None = None  # tables, views and columns, while somebody asks
         self._parent, self._next_look = os.getppid(), 0.0
         try:
             self._harden(memory_bytes)
@@ -115,6 +116,8 @@ class ReadOnlyConnection(sqlite3.Connection):
         a VACUUM was refused.
         """
         self.set_authorizer(None)
+        deadline = self.deadline
+        self.deadline = min(deadline, time.monotonic() + _CONNECT_SECONDS)
         try:
             # A name may be a blob or no UTF-8; such a table is not connected, the others are.
             found = self.execute(
@@ -126,6 +129,7 @@ class ReadOnlyConnection(sqlite3.Connection):
                 with contextlib.suppress(sqlite3.Error):  # its module is not in this build: not ours to mend
                     self.execute(f"SELECT 1 FROM {quoted(name)} LIMIT 0")  # noqa: S608 - quoted
         finally:
+            self.deadline = deadline
             self.set_authorizer(self.authorize)
 
     def stop(self) -> None:
@@ -141,10 +145,17 @@ class ReadOnlyConnection(sqlite3.Connection):
                 os._exit(0)
         return now > self.deadline
 
-    def authorize(self, action: int, one: str | None, two: str | None, *_: str | None) -> int:
+    def authorize(
+        self,
+        action: int,
+        one: str | None,
+        two: str | None,
+        database: str | None = None,
+        view: str | None = None,
+    ) -> int:
         """Allow what reads, by name; remember the first refusal, and what is read if that is asked for."""
         if self.reads is not None and action == sqlite3.SQLITE_READ:
-            self.reads.add((one or "", two or ""))
+            self.reads |= {(one or "", two or ""), (view or "", "")}
         match action:
             case sqlite3.SQLITE_SELECT | sqlite3.SQLITE_READ | sqlite3.SQLITE_RECURSIVE:
                 allowed = True

@@ -9,7 +9,7 @@ it. Nothing is guessed from the text of the statement.
 import contextlib
 import re
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from backends.sql.connection import ReadOnlyConnection, quoted
@@ -20,13 +20,21 @@ MOST_COUNTED = 100_000  # rows of a table that has neither statistics nor a rowi
 EXPLAIN = "EXPLAIN QUERY PLAN "
 _TRIED = "almanac_tried"
 _USED = re.compile(rf"SEARCH \S+.* USING (?:COVERING )?INDEX {_TRIED} \(.*")
+# Of the tables and views that the statement reads, whose names stand in {}. A hostile database may hold
+# anything there, and any amount of it.
 _COPIED = """
-SELECT type, sql FROM sqlite_schema
-WHERE typeof(sql) = 'text' AND type IN ('table', 'index', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+SELECT sql FROM sqlite_schema
+WHERE tbl_name IN ({}) AND typeof(sql) = 'text' AND length(sql) < 100000
+AND (sql LIKE 'CREATE TABLE %' OR sql LIKE 'CREATE INDEX %' OR sql LIKE 'CREATE UNIQUE INDEX %'
+OR sql LIKE 'CREATE VIEW %')
 ORDER BY type = 'view', type = 'index'"""
-# A hostile database may hold anything there.
-_STATISTICS = "SELECT tbl, idx, stat FROM sqlite_stat1 WHERE typeof(tbl) = 'text' AND typeof(stat) = 'text'"
-_VIEWS = "SELECT CAST(name AS TEXT), CAST(sql AS TEXT) FROM sqlite_schema WHERE type = 'view'"
+_STATISTICS = """
+SELECT tbl, idx, stat FROM sqlite_stat1
+WHERE tbl IN ({}) AND typeof(stat) = 'text' AND length(stat) < 1000 LIMIT 10000"""
+_TABLES = "SELECT name FROM sqlite_schema WHERE name IN ({}) AND rootpage > 0"
+_VIEWS = (
+    "SELECT name, CAST(substr(sql, 1, 10000) AS TEXT) FROM sqlite_schema WHERE name IN ({}) AND type = 'view'"
+)
 _LEADING = """
 SELECT tables.name, columns.name FROM sqlite_schema AS tables, pragma_index_list(tables.name) AS indexes,
 pragma_index_info(indexes.name) AS columns WHERE tables.type = 'table' AND columns.seqno = 0"""
@@ -41,15 +49,19 @@ def explain(connection: ReadOnlyConnection, ask: dict[str, Any], send: Send) -> 
         reads = sorted(connection.reads)
     finally:
         connection.reads = None
-    with contextlib.suppress(sqlite3.Error, sqlite3.Warning):
-        tables = {table for table, _ in reads}
-        page |= {
-            "sizes": {table: _size(connection, table) for table in tables},
-            "statistics": _statistics(connection),
-            "views": _views(connection),
-        }
-        page["indexes"] = _helpful(connection, ask, reads)
+    with contextlib.suppress(sqlite3.Error, sqlite3.Warning, MemoryError):
+        names = sorted({name for name, _ in reads if name})
+        tables = {name for (name,) in _about(connection, _TABLES, names)}
+        # A view has no size: to count its rows would be to run it.
+        page["sizes"] = {name: _size(connection, name) if name in tables else None for name in names}
+        page["views"] = dict(_about(connection, _VIEWS, names))
+        page["statistics"] = _statistics(connection, names)
+        page["indexes"] = _helpful(connection, ask, reads, page)
     return page
+
+
+def _about(connection: ReadOnlyConnection, sql: str, names: Sequence[str]) -> list[Any]:
+    return connection.execute(sql.format(",".join("?" * len(names))), names).fetchall()
 
 
 def _size(connection: ReadOnlyConnection, table: str) -> int | None:
@@ -65,24 +77,23 @@ def _size(connection: ReadOnlyConnection, table: str) -> int | None:
     return None
 
 
-def _statistics(connection: ReadOnlyConnection) -> list[tuple[str, str | None, str]]:
+def _statistics(connection: ReadOnlyConnection, names: Sequence[str]) -> list[tuple[str, str | None, str]]:
     """What ANALYZE left: table, index (None for the table itself), rows and rows for each leading column."""
     with contextlib.suppress(sqlite3.OperationalError):
-        return connection.execute(_STATISTICS).fetchall()
+        return _about(connection, _STATISTICS, names)
     return []
 
 
-def _views(connection: ReadOnlyConnection) -> dict[str, str]:
-    return dict(connection.execute(_VIEWS).fetchall())
-
-
 def _helpful(
-    connection: ReadOnlyConnection, ask: dict[str, Any], reads: Iterable[tuple[str, str]]
+    connection: ReadOnlyConnection,
+    ask: dict[str, Any],
+    reads: Iterable[tuple[str, str]],
+    known: Mapping[str, Any],
 ) -> list[tuple[str, str]]:
     """Table and column of each index that SQLite would use if it were there."""
     helpful: list[tuple[str, str]] = []
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as copy:
-        _copy_schema(connection, copy)
+        _copy_schema(connection, copy, known)
         there = set(copy.execute(_LEADING).fetchall())
         for table, column in [read for read in reads if read[1] and read not in there][:MOST_TRIED]:
             if any(table == other for other, _ in helpful):
@@ -99,20 +110,14 @@ def _helpful(
     return helpful
 
 
-def _copy_schema(connection: ReadOnlyConnection, copy: sqlite3.Connection) -> None:
-    for kind, sql in connection.execute(_COPIED).fetchall():
-        if kind == "table" and sql[:14].upper() == "CREATE VIRTUAL":
-            continue
+def _copy_schema(connection: ReadOnlyConnection, copy: sqlite3.Connection, known: Mapping[str, Any]) -> None:
+    for (sql,) in _about(connection, _COPIED, list(known["sizes"])):
         with contextlib.suppress(sqlite3.Error, sqlite3.Warning):  # its plan will then not use it
             copy.execute(sql)
     copy.execute("ANALYZE")  # makes sqlite_stat1
-    statistics = _statistics(connection) or [
-        (table, None, str(_size(connection, table) or 0)) for table in _tables(copy)
-    ]
     copy.execute("DELETE FROM sqlite_stat1")
+    sizes = known["sizes"].items()
+    statistics = known["statistics"] or [
+        (table, None, str(size)) for table, size in sizes if size is not None
+    ]
     copy.executemany("INSERT INTO sqlite_stat1 VALUES (?, ?, ?)", statistics)
-
-
-def _tables(copy: sqlite3.Connection) -> list[str]:
-    found = copy.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'")
-    return [name for (name,) in found]

@@ -21,6 +21,8 @@ _TROUBLE = {
     sqlite3.SQLITE_CANTOPEN: "cannot be opened; whoever runs this server has to look at its permissions",
     sqlite3.SQLITE_PERM: "cannot be opened; whoever runs this server has to look at its permissions",
     sqlite3.SQLITE_READONLY: "was left in the middle of a write; a program that writes has to open it once",
+    sqlite3.SQLITE_NOMEM: "has a schema too large for the memory of a query; whoever runs this server has to "
+    "allow more",
     sqlite3.SQLITE_IOERR: "could not be read from its disk; try again in a moment",
 }
 MISSING = "is not there; whoever runs this server has to put the file in its place"

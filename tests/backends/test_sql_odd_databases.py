@@ -69,6 +69,80 @@ async def test_a_hostile_schema_leaves_the_other_tables_readable(tmp_path: Path,
         assert "CREATE TABLE t" in await databases.schema()
 
 
+ENDLESS = (
+    "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT 'a' || x AS k, x AS v FROM n"
+)
+# Views that prepare to 2^40 selects: it ends with the child that tries.
+DOUBLING = "CREATE VIEW v0 AS SELECT 1 AS a;" + "".join(
+    f"CREATE VIEW v{n} AS SELECT a.a FROM v{n - 1} a, v{n - 1} b;" for n in range(1, 40)
+)
+LARGE = {
+    "views that double": DOUBLING,
+    "megabytes of statistics": "ANALYZE; INSERT INTO sqlite_stat1 SELECT 't', NULL, hex(zeroblob(7000000)) "
+    "FROM (VALUES (1), (2), (3), (4), (5), (6));",
+    "a virtual table that connects without end": "CREATE VIRTUAL TABLE f USING fts5(x); DROP TABLE f_config; "
+    f"CREATE VIEW f_config AS {ENDLESS} WHERE x < 0;",
+    "megabytes of names": "".join(f'CREATE TABLE "{"n" * 30_000}{n}" (a);' for n in range(150)),
+}
+SLOW = ("a virtual table that connects without end", "megabytes of names")
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(script, id=name, marks=[pytest.mark.slow] if name in SLOW else [])
+        for name, script in LARGE.items()
+    ],
+)
+async def test_what_takes_too_much_in_a_schema_does_not_hide_the_rest(tmp_path: Path, script: str) -> None:
+    async with of(made(tmp_path / "odd.db", NORMAL + script)) as databases:
+        started = time.monotonic()
+        assert (await databases.query("SELECT a FROM t ORDER BY a")).rows == [(1,), (2,)]
+        listed = await databases.list_tables()
+        assert len(listed.model_dump_json()) < 1_500_000
+        assert "t" in [table.name for table in listed.tables] or listed.notices
+        described = await databases.describe_table("T")
+        assert (described.name, len(described.columns), described.sample) == ("t", 2, [(1, "x"), (2, "y")])
+        assert "reads every row of t" in (await databases.explain("SELECT * FROM t WHERE a = 1")).steps[0]
+        with pytest.raises(Unknown, match="There is no table 'tt'"):
+            await databases.query("SELECT * FROM tt")
+        with pytest.raises(Unknown, match="There is no column 'bb'"):
+            await databases.query("SELECT bb FROM t")
+        with pytest.raises(Unknown, match="There is no table 'tt'"):
+            await databases.describe_table("tt")
+        assert "CREATE TABLE t" in await databases.schema() or listed.notices
+        assert time.monotonic() - started < 30
+
+
+async def test_a_plan_among_thousands_of_tables_comes_at_once(tmp_path: Path) -> None:
+    tables = "".join(f"CREATE TABLE m{n} (a, b); CREATE INDEX i{n} ON m{n}(b);" for n in range(3_000))
+    async with of(made(tmp_path / "odd.db", f"{NORMAL} BEGIN; {tables} COMMIT;")) as databases:
+        took = []
+        for _ in range(3):
+            started = time.monotonic()
+            plan = await databases.explain("SELECT * FROM t JOIN m7 ON m7.a = t.a")
+            took.append(time.monotonic() - started)
+    assert min(took) < 0.5
+    assert plan.helpful_indexes == ("t(a)",)
+
+
+async def test_a_view_that_is_explained_is_not_run(tmp_path: Path) -> None:
+    async with of(made(tmp_path / "odd.db", f"{NORMAL} CREATE VIEW endless AS {ENDLESS}")) as databases:
+        await databases.query("SELECT 1")
+        started = time.monotonic()
+        for sql in ("SELECT k FROM endless", "SELECT count(*) FROM endless, t WHERE t.a = 1"):
+            await databases.explain(sql)
+        assert time.monotonic() - started < 3  # not the 5 s that each of them may take
+
+
+async def test_a_schema_larger_than_the_memory_makes_the_database_unavailable(tmp_path: Path) -> None:
+    views = "".join(f"CREATE VIEW w{n} AS SELECT 1 /* {'x' * 900_000} */;" for n in range(20))
+    async with of(made(tmp_path / "odd.db", NORMAL + views), max_memory=16_000_000) as databases:
+        with pytest.raises(Unavailable, match="'odd' has a schema too large"):
+            await databases.query("SELECT a FROM t")
+
+
 async def test_a_definition_that_is_a_blob_is_shown_as_text(tmp_path: Path) -> None:
     script = "PRAGMA writable_schema=1; UPDATE sqlite_schema SET sql = CAST(sql AS BLOB) WHERE name = 't';"
     async with of(made(tmp_path / "odd.db", NORMAL + script)) as databases:

@@ -47,7 +47,7 @@ async def test_an_export_ends_at_its_time_when_its_file_takes_nothing_more(opene
         started = time.perf_counter()
         with pytest.raises(TooMuch, match=r"Stopped after 0\.2 s"):
             await databases.export("SELECT * FROM city", None, "csv", write)
-        assert time.perf_counter() - started < 1
+        assert time.perf_counter() - started < 5
         assert (await databases.query("SELECT 1")).rows == [(1,)]
 
 

@@ -48,7 +48,7 @@ async def test_a_table_whose_count_gets_stuck_holds_up_the_list_no_longer_than_i
         await databases.query("SELECT 1")
         started = time.perf_counter()
         listed = await databases.list_tables()
-        assert time.perf_counter() - started < 1
+        assert time.perf_counter() - started < 5  # not the minute that it takes
     rows = {entry.name: entry.rows for entry in listed.tables}
     assert (rows["stuck"], rows["city"]) == (None, 3)
 
