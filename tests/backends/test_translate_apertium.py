@@ -249,10 +249,10 @@ async def test_placeholders_and_markup_come_through_the_real_programs() -> None:
 
 
 async def test_a_pair_that_is_idle_is_closed_and_starts_again(tmp_path: Path) -> None:
-    async with opened(fake.stand_in(tmp_path), idle_s=0.1) as engine:
+    async with opened(fake.stand_in(tmp_path), idle_s=0.5) as engine:
         assert await ask(engine, "hello") == "HELLO"
-        for _ in range(4):  # in use it stays
-            await asyncio.sleep(0.05)
+        for _ in range(6):  # in use it stays
+            await asyncio.sleep(0.1)
             before = processes()
             assert await ask(engine, "hello") == "HELLO"
             assert processes() == before != []

@@ -61,7 +61,11 @@ def test_without_a_network_it_shows_the_refusals_and_still_ends_well() -> None:
 
 def test_with_a_network_every_domain_works() -> None:
     with Upstream(OpenMeteo()) as weather, Upstream(GoogleTranslate()) as google:
-        ran = run(ALMANAC_WEATHER_OPEN_METEO_URL=weather.url, ALMANAC_TRANSLATE_GOOGLE_URL=f"{google.url}/m")
+        ran = run(
+            ALMANAC_WEATHER_OPEN_METEO_URL=weather.url,
+            ALMANAC_WEATHER_TIMEOUT="10",
+            ALMANAC_TRANSLATE_GOOGLE_URL=f"{google.url}/m",
+        )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     for domain in ("sql", "files", "weather", "translate"):
         assert last_word(ran.stdout, domain).startswith("worked"), ran.stdout
