@@ -23,8 +23,6 @@ from state import State
 ROOT = Path(__file__).resolve().parent.parent
 PATIENT_S = 10.0  # so that a loaded machine makes no test fail
 LONGEST_S = 1.0  # for calls while the store is in trouble: 0.08 s, or 2 s and more without patience
-    1.0  # what calls may take when the store is in trouble: 0.08 s; without patience it is 2 s at least
-)
 
 
 def free_port() -> int:
