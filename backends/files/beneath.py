@@ -128,11 +128,7 @@ class ByHandle:
     def child(self, directory: Opened, name: str) -> Opened:
         assert isinstance(directory.where, int)  # noqa: S101 - made by `_opened`
         handle = os.open(name, _READ | _NO_FOLLOW, dir_fd=directory.where)
-        try:
-            return Opened(handle, (*directory.real, name), os.fstat(handle), self)
-        except OSError:
-            os.close(handle)
-            raise
+        return Opened(handle, (*directory.real, name), status_of(handle), self)
 
     def close(self) -> None:
         os.close(self._handle)
@@ -207,7 +203,7 @@ class ByName:
         if not stat.S_ISREG(status.st_mode):
             return Opened(real, lies, status, self)
         handle = os.open(real, _READ)
-        return Opened(handle, lies, os.fstat(handle), self)
+        return Opened(handle, lies, status_of(handle), self)
 
     def child(self, directory: Opened, name: str) -> Opened:
         return self.open((*directory.real, name), links=False)
@@ -219,6 +215,14 @@ class ByName:
         return False  # it is opened by name each time
 
     def close(self) -> None: ...
+
+
+def status_of(handle: int) -> os.stat_result:
+    try:
+        return os.fstat(handle)
+    except OSError:
+        os.close(handle)
+        raise
 
 
 class _How(ctypes.Structure):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from backends.files import renaming
-from backends.files.beneath import Opened
+from backends.files.beneath import Opened, status_of
 from backends.files.paths import Parts, screen, speakable, written
 from backends.files.sandbox import TROUBLE, Root
 from backends.files.unfinished import hidden_name
@@ -100,7 +100,7 @@ class Place:
             return None
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         handle = os.open(hidden, flags, dir_fd=self.held)
-        return Opened(handle, self.real, os.fstat(handle), root.beneath)
+        return Opened(handle, self.real, status_of(handle), root.beneath)
 
     def settle(self) -> None:
         """Have the directory's entries outlive a power cut, where the file system can promise that."""

@@ -79,7 +79,8 @@ def survey(root: Root, work: Work, parts: Parts, top: Opened, towards: Parts | N
                 if len(stack) == _DEEPEST:
                     raise TooMuch(f"{quote(written(below))} is nested deeper than {_DEEPEST} directories.")
                 child = opened.child(entry.name)
-                stack.append((below, child, _sorted(child)))
+                stack.append((below, child, iter(())))  # it is closed whatever comes
+                stack[-1] = (below, child, _sorted(child))
     finally:
         for _, opened, _entries in stack[1:]:
             opened.close()

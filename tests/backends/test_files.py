@@ -287,3 +287,27 @@ async def test_a_root_that_was_deleted_is_unavailable_and_no_empty_directory(
         health = await sandbox.health()
         assert health.state == "unavailable"
         assert health.mend == "The directory that is served was deleted. Put it back and restart the server."
+
+
+async def test_a_disk_that_hangs_or_fails_holds_up_nobody_else_and_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs = threading.Event()
+
+    def asked(_: object) -> bool:
+        if hangs.is_set():
+            raise OSError(errno.EIO, "as the disk says it")
+        hangs.wait(10)
+        return False
+
+    monkeypatch.setattr(beneath.ByHandle, "is_gone", asked)
+    monkeypatch.setattr("backends.files._PATIENCE_S", 0.1)
+    async with Sandbox(FilesSettings(root=tmp_path)) as sandbox:
+        began = time.monotonic()
+        health = await sandbox.health()
+        assert (health.state, health.summary) == ("unavailable", "The disk does not answer.")
+        assert time.monotonic() - began < 5
+        hangs.set()
+        with pytest.raises(Unavailable, match="The disk is in trouble just now"):
+            await sandbox.read("a.txt", 1, 1)
+        assert (await sandbox.health()).summary == "The sandbox cannot be opened."
