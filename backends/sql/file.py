@@ -25,6 +25,7 @@ _TROUBLE = {
     "allow more",
     sqlite3.SQLITE_IOERR: "could not be read from its disk; try again in a moment",
 }
+_UNKNOWN = "cannot be read; whoever runs this server has to look at the file"
 MISSING = "is not there; whoever runs this server has to put the file in its place"
 
 
@@ -93,7 +94,7 @@ class DatabaseFile:
 
     def unavailable(self, code: int | None) -> Unavailable:
         """The refusal for a result code that speaks of the file, None for a file that is not there."""
-        self.trouble = MISSING if code is None else _TROUBLE.get(code, "cannot be read")
+        self.trouble = MISSING if code is None else _TROUBLE.get(code, _UNKNOWN)
         others = ", ".join(map(quote, self._others))
         serving = f" Other databases: {others}." if others else ""
         return Unavailable(f"The database {quote(self.name)} {self.trouble}.{serving}")

@@ -155,8 +155,8 @@ class Pool:
     ) -> dict[str, Any]:
         seconds = ask["seconds"] + GRACE_SECONDS
         reply: dict[str, Any] = {}
-        worker.send(ask)
         try:
+            worker.send(ask)
             if long:
                 reply = await worker.reply(seconds, write)
             else:

@@ -86,11 +86,18 @@ class Worker:
         return await self.reply(START_SECONDS)
 
     def send(self, ask: dict[str, Any]) -> None:
-        """Have it run one statement."""
+        """Have it run one statement.
+
+        Raises:
+            Killed: The child is gone.
+        """
         self._gathered = _Gathered()
         body = marshal.dumps(ask)
         assert self._process.stdin is not None  # noqa: S101 - asked for as a pipe
-        self._process.stdin.write(len(body).to_bytes(4, "big") + body)
+        try:
+            self._process.stdin.write(len(body).to_bytes(4, "big") + body)
+        except (RuntimeError, OSError) as error:  # uvloop's word for a pipe that is closed is the first
+            raise Killed from error
 
     async def reply(self, seconds: float, write: Write | None = None) -> dict[str, Any]:
         """What came of the statement; whoever stops waiting may go on waiting later.

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from backends.sql import Databases
+from backends.sql.worker import Worker
 from config import SqlSettings
 from errors import TooMuch
 from tests.databases import ENDLESS, ROOT, STUCK, Open, make, serving
@@ -224,6 +225,26 @@ async def test_a_child_that_is_killed_is_replaced(opened: Open) -> None:
         os.kill(children()[0], signal.SIGKILL)
         await asyncio.sleep(0.1)
         assert (await databases.query("SELECT 1")).rows == [(1,)]
+
+
+def test_a_child_that_is_killed_just_before_it_is_asked_is_no_failure_of_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uvloop = pytest.importorskip("uvloop")  # the server's loop, which does not write to a closed pipe
+
+    async def ask() -> None:
+        async with serving(tmp_path)() as databases:
+            await databases.query("SELECT 1")
+            os.kill(children()[0], signal.SIGKILL)
+            await asyncio.sleep(0.1)
+            with monkeypatch.context() as patched:
+                patched.setattr(Worker, "alive", True)
+                with pytest.raises(TooMuch):
+                    await databases.query("SELECT 1")
+            assert (await databases.query("SELECT 1")).rows == [(1,)]
+            assert len(databases._pools["main"]._workers) == 1
+
+    uvloop.run(ask())
 
 
 async def test_a_child_that_has_swollen_is_replaced(opened: Open) -> None:
