@@ -47,6 +47,7 @@ __all__ = [
     "AuditSettings",
     "AuthSettings",
     "AuthToken",
+    "Domain",
     "FilesSettings",
     "HttpSettings",
     "LimitsSettings",

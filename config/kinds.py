@@ -4,7 +4,7 @@ import ipaddress
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -106,7 +106,7 @@ Domain = Literal["translate", "weather", "sql", "files"]
 Tag = Literal[Domain, "hub", "read", "write", "local", "network"]
 Tags = Annotated[tuple[Tag, ...], BeforeValidator(comma_separated)]
 Seconds = Annotated[float, Field(gt=0, le=600)]
-CountedName = Annotated[str, Field(pattern=r"^(translate|weather|sql|files|status)(_[a-z_]+)?$")]
+CountedName = Annotated[str, Field(pattern=rf"^({'|'.join(get_args(Domain))}|status)(_[a-z_]+)?$")]
 Credits = Annotated[int, Field(ge=0, le=1_000_000)]
 DatabaseName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
 

@@ -7,8 +7,9 @@ and nobody without the key can find the text by trying.
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from config import Domain
 from redaction import redacted, redacted_value
 
 Mode = Literal["shape", "redacted", "none"]
@@ -17,7 +18,7 @@ MOST_ITEMS = 20
 HASHED = 65_536  # characters of a text that its hash is of: a megabyte would take 1 ms
 HASH_BYTES = 5
 _NAME = re.compile(r"[a-z_]{1,24}")
-_KNOWN = re.compile(r"almanac://(translate|weather|sql|files|status|settings)(?=/|$)")
+_KNOWN = re.compile(rf"almanac://({'|'.join(get_args(Domain))}|status|settings)(?=/|$)")
 
 
 class Shapes:
