@@ -87,8 +87,14 @@ class State:
         await self._ask(lambda: self._store.delete(collection, key))
 
     async def _ask(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
-        if self._breaker.wait_s():
+        if not self._breaker.admit():
             return None
+        try:
+            return await self._answer(work)
+        finally:
+            self._breaker.abandoned()
+
+    async def _answer(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
         # A task of its own, which a caller who leaves or waits no longer does not end: a connection
         # that is being made is then there for the next one.
         task = asyncio.create_task(work())

@@ -167,6 +167,23 @@ async def test_a_caller_who_leaves_takes_nothing_with_him(make: Make) -> None:
         assert await state.get("weather", "Lima") == b"warm"
 
 
+async def test_a_caller_who_leaves_a_store_that_rested_leaves_the_turn_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("state.PAUSE_S", 0.05)
+    async with State(tmp_path / "state", patience_s=PATIENT_S) as state:
+        await state.put("weather", "Lima", b"warm", 60)
+        with monkeypatch.context() as broken:
+            broken.setattr("state.file.SqliteStore._get", lambda *_: 1 / 0)
+            assert await state.get("weather", "Lima") is None
+        await asyncio.sleep(0.06)
+        leaving = asyncio.create_task(state.get("weather", "Lima"))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        assert await state.get("weather", "Lima") == b"warm"
+
+
 WRITER = """
 import asyncio, sys
 from pathlib import Path

@@ -492,22 +492,40 @@ def test_a_breaker_opens_after_failures_in_a_row_and_lets_one_through_when_its_p
     breaker = Breaker(failures=3, pause_s=30, clock=lambda: now[0])
     for _ in range(2):
         breaker.failed()
-        assert breaker.wait_s() == 0
+        assert breaker.admit()
     breaker.succeeded()
     for _ in range(3):
-        assert breaker.wait_s() == 0
+        assert breaker.admit()
         breaker.failed()
-    assert (breaker.wait_s(), breaker.left_s()) == (30, 30)
+    assert (breaker.admit(), breaker.wait_s()) == (False, 30)
     now[0] = 29.0
-    assert breaker.wait_s() == 1
+    assert (breaker.admit(), breaker.wait_s()) == (False, 1)
     now[0] = 30.0
-    assert [breaker.wait_s() for _ in range(3)] == [0, 30, 30]  # one finds out for all
-    breaker.failed()
+    assert [breaker.wait_s() for _ in range(3)] == [0, 0, 0]  # to ask how long takes nobody's turn
+    assert [breaker.admit() for _ in range(3)] == [True, False, False]  # one finds out for all
     assert breaker.wait_s() == 30
+    breaker.failed()
+    assert not breaker.admit()
     now[0] = 60.0
-    assert breaker.wait_s() == 0
+    assert breaker.admit()
     breaker.succeeded()
-    assert [breaker.wait_s() for _ in range(3)] == [0, 0, 0]
+    assert [breaker.admit() for _ in range(3)] == [True, True, True]
+
+
+def test_a_turn_that_found_nothing_out_is_the_next_ones() -> None:
+    now = [0.0]
+    breaker = Breaker(failures=1, pause_s=30, clock=lambda: now[0])
+    breaker.failed()
+    breaker.abandoned()  # by one that was asking when it opened
+    assert (breaker.admit(), breaker.wait_s()) == (False, 30)
+    now[0] = 30.0
+    for _ in range(2):
+        assert [breaker.admit(), breaker.admit()] == [True, False]
+        breaker.abandoned()
+    assert breaker.admit()
+    breaker.failed(wait_s=3600)
+    breaker.abandoned()
+    assert breaker.wait_s() == 3600
 
 
 def test_a_breaker_opens_at_once_for_as_long_as_it_is_told() -> None:
@@ -516,9 +534,9 @@ def test_a_breaker_opens_at_once_for_as_long_as_it_is_told() -> None:
     breaker.failed(wait_s=3600)
     assert breaker.wait_s() == 3600
     now[0] = 3600.0
-    assert breaker.wait_s() == 0
+    assert breaker.admit()
     breaker.failed(wait_s=0)
-    assert breaker.wait_s() == 0
+    assert breaker.admit()
 
 
 def test_what_was_asked_before_does_not_shorten_the_wait_a_service_asks_for() -> None:
@@ -527,14 +545,50 @@ def test_what_was_asked_before_does_not_shorten_the_wait_a_service_asks_for() ->
     before = breaker.told
     breaker.failed(wait_s=3600)
     breaker.failed()
-    assert (breaker.wait_s(), breaker.left_s()) == (3600, 3600)
+    assert (breaker.admit(), breaker.wait_s()) == (False, 3600)
     breaker.failed(wait_s=5)
     breaker.succeeded(before)
-    assert (breaker.wait_s(), breaker.left_s()) == (3600, 3600)
+    assert (breaker.admit(), breaker.wait_s()) == (False, 3600)
     now[0] = 3600.0
-    assert [breaker.wait_s(), breaker.wait_s()] == [0, 30]
+    assert [breaker.admit(), breaker.admit()] == [True, False]
     breaker.succeeded(breaker.told)
-    assert breaker.wait_s() == 0
+    assert [breaker.admit(), breaker.admit()] == [True, True]
+
+
+@pytest.mark.parametrize("why", ["no budget", "no turn", "left"])
+async def test_whoever_learned_nothing_of_a_service_that_rested_leaves_the_turn_to_the_next(why: str) -> None:
+    now, held = [0.0], asyncio.Event()
+
+    async def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.url.params["q"] == "held":
+            await held.wait()
+        return httpx2.Response(200, json={"asked": dict(request.url.params)})
+
+    service = opened(
+        "http://echo.test",
+        transport=httpx2.MockTransport(answer),
+        breaker=Breaker(failures=1, clock=lambda: now[0]),
+        budget=Budget({3600: 1}, lambda: now[0]) if why == "no budget" else None,
+        at_once=1,
+        timeout_s=5,
+    )
+    async with service as echo:
+        holding = asyncio.create_task(ask(echo, within=5, q="held"))
+        await asyncio.sleep(0.01)
+        echo.breaker.failed()
+        now[0] = 30.0
+        if why == "left":
+            held.set()
+            leaving = asyncio.create_task(ask(echo, within=5, q="leaves"))
+            await asyncio.sleep(0)
+            leaving.cancel()
+            await asyncio.gather(leaving, return_exceptions=True)
+        else:
+            with pytest.raises(Unavailable, match=r"no more free questions|too many questions"):
+                await ask(echo, within=0.1, q="refused")
+        assert (echo.breaker.wait_s(), echo.breaker.admit()) == (0, True)
+        held.set()
+        await holding
 
 
 async def test_an_answer_to_an_earlier_question_does_not_end_the_rest_a_later_one_was_told_of() -> None:
@@ -599,7 +653,7 @@ async def test_a_service_that_fails_again_and_again_is_left_alone_and_said_to_be
         assert (service.state, service.note) == ("failing", "is in trouble (HTTP 500)")
         app.trouble, now[0] = "", 30.0
         assert (await ask(service, within=5, q="a")).value["q"] == "a"
-        assert service.breaker.wait_s() == 0
+        assert service.breaker.admit()
 
 
 async def test_whoever_declines_is_well_and_whoever_waits_for_a_turn_blames_nobody() -> None:

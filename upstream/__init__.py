@@ -4,6 +4,7 @@ from upstream.answers import Declined, Final, Unusable, not_admitted, why_no_con
 from upstream.breaker import Breaker
 from upstream.budget import Budget
 from upstream.client import Upstream, deadline_in
+from upstream.kept import Store
 from upstream.once import Kept, Once
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Final",
     "Kept",
     "Once",
+    "Store",
     "Unusable",
     "Upstream",
     "deadline_in",

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, Literal, NoReturn, Protocol, Self, TypeVar
+from typing import Any, Generic, Literal, NoReturn, Self, TypeVar
 
 import httpx2
 import structlog
@@ -17,7 +17,7 @@ from errors import Unavailable
 from upstream.answers import SLOW, Declined, Final, Trouble, Unusable, decoded, holds_until, judge
 from upstream.breaker import Breaker
 from upstream.budget import Budget
-from upstream.kept import Stored, name_of
+from upstream.kept import Store, Stored, name_of
 from upstream.line import Line
 from upstream.once import MOST_BYTES, Kept, Once
 
@@ -26,13 +26,6 @@ T = TypeVar("T")
 log = structlog.get_logger("almanac")
 
 ATTEMPTS = 3
-
-
-class Store(Protocol):
-    """Where answers outlive the process; `state.State` is one."""
-
-    async def get(self, collection: str, key: str) -> bytes | None: ...
-    async def put(self, collection: str, key: str, value: bytes, ttl_s: float) -> None: ...
 
 
 def deadline_in(seconds: float) -> float:
@@ -209,8 +202,11 @@ class Upstream:
             if question.began and asyncio.get_running_loop().time() - began > self.timeout_s / 2:
                 self.breaker.failed()
             raise
-        self._answered(told)
-        return kept
+        else:
+            self._answered(told)
+            return kept
+        finally:
+            self.breaker.abandoned()
 
     def _may_ask(self, weight: float) -> None:
         if left_s := self.breaker.wait_s():
@@ -218,6 +214,7 @@ class Upstream:
             raise Trouble(f"{why}; it is asked again in {max(1, left_s):.0f} s", ours=True)
         if self.budget and (left_s := self.budget.wait_s(weight)):
             raise Trouble(f"takes no more free questions for {max(1, left_s):.0f} s", ours=True)
+        self.breaker.admit()
 
     def _answered(self, told: int) -> None:
         self.breaker.succeeded(told)

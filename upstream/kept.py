@@ -4,8 +4,16 @@ import json
 import zlib
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Protocol
 
 from upstream.answers import MAX_BYTES
+
+
+class Store(Protocol):
+    """Where answers outlive the process; `state.State` is one."""
+
+    async def get(self, collection: str, key: str) -> bytes | None: ...
+    async def put(self, collection: str, key: str, value: bytes, ttl_s: float) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

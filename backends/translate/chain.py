@@ -80,7 +80,7 @@ class Chain:
             )
             if rendering := await self._remembered.get(question):
                 return self._outcome(link, rendering, pair, told)
-            if link.breaker.wait_s() > 0:
+            if not link.breaker.admit():
                 told.append(f"{link.name} {link.reason}{self._ago(link)}")
                 continue
             left = 1 + sum(self.awake(other) for other, _ in fitting[number + 1 :])
@@ -90,6 +90,8 @@ class Chain:
                 self._note(link, trouble)
                 told.append(f"{link.name} {trouble}")
                 continue
+            finally:
+                link.breaker.abandoned()
             await self._remembered.put(question, rendering)
             return self._outcome(link, rendering, pair, told)
         raise Unavailable(self._nobody(source, target, told, fitting))
@@ -130,7 +132,7 @@ class Chain:
         return Provider(name=engine.name, state="ready" if link.worked else "untried")
 
     def awake(self, engine: Engine) -> bool:
-        return self._links[engine.name].breaker.left_s() <= 0
+        return self._links[engine.name].breaker.wait_s() <= 0
 
     def _note(self, link: Link, trouble: Trouble) -> None:
         if trouble.rest:
@@ -150,7 +152,7 @@ class Chain:
         direction = f"from {source} to {target}" if source else f"to {target} without a source"
         able = {engine.name for engine, _ in fitting}
         lacks = [f"{e.name}: {e.missing() or 'not this pair'}" for e in self.engines if e.name not in able]
-        waits = [(self._links[name].breaker.left_s(), name) for name in able]
+        waits = [(self._links[name].breaker.wait_s(), name) for name in able]
         wait_s, first = min([wait for wait in waits if wait[0] > 0], default=(0.0, ""))
         again = f" {first} is asked again in {max(1, wait_s):.0f} s." if first else ""
         return (

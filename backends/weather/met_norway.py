@@ -15,8 +15,7 @@ from backends.weather.outlook import HOUR, Outlook, Step, numbers
 from backends.weather.replies import MOST_TIMES
 from config import WeatherSettings
 from errors import Unavailable
-from upstream import Declined, Kept, Unusable, Upstream, not_admitted
-from upstream.client import Store
+from upstream import Declined, Kept, Store, Unusable, Upstream, not_admitted
 
 CREDIT = "Data from MET Norway, CC BY 4.0"
 PATH = "/weatherapi/locationforecast/2.0/complete"  # compact has neither gusts nor chances

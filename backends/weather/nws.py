@@ -18,8 +18,7 @@ from backends.weather.replies import MOST_TIMES
 from backends.weather.texts import Timezone
 from config import WeatherSettings
 from errors import Unavailable
-from upstream import Declined, Kept, Unusable, Upstream, not_admitted
-from upstream.client import Store
+from upstream import Declined, Kept, Store, Unusable, Upstream, not_admitted
 
 CREDIT = "US National Weather Service"
 

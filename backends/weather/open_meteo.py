@@ -27,8 +27,7 @@ from backends.weather.replies import (
 from backends.weather.results import Air, Day, Now
 from config import WeatherSettings
 from errors import Unavailable
-from upstream import Budget, Declined, Final, Kept, Upstream
-from upstream.client import Store
+from upstream import Budget, Declined, Final, Kept, Store, Upstream
 
 T = TypeVar("T")
 

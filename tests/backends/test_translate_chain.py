@@ -270,6 +270,26 @@ async def test_what_was_translated_is_there_while_its_engine_rests_and_for_nobod
         assert (await translator.text("good evening", "es", "en")).provider == "deepl"
 
 
+@pytest.mark.parametrize("how", ["untranslated", "left"])
+async def test_after_a_rest_a_text_that_tells_nothing_of_its_engine_leaves_the_turn_to_the_next(
+    world: World, how: str
+) -> None:
+    async with opened(world, providers=("google",)) as translator:
+        world.google.trouble = "429"
+        with pytest.raises(Unavailable):
+            await translator.text(ENGLISH, "es", "en")
+        world.now += 61
+        world.google.trouble, world.google.habit = ("slow", "plain") if how == "left" else ("", "echo")
+        if how == "left":
+            with anyio.move_on_after(0.05):
+                await translator.text(ENGLISH, "es", "en")
+        else:
+            with pytest.raises(Unavailable, match="google gave the text back untranslated"):
+                await translator.text(ENGLISH, "es", "en")
+        world.google.trouble, world.google.habit = "", "plain"
+        assert (await translator.text(ENGLISH, "es", "en")).provider == "google"
+
+
 @pytest.mark.parametrize("cache", ["on", "hash-only", "off"])
 async def test_translations_outlive_the_process_unless_nothing_is_kept(
     world: World, tmp_path: Path, cache: str

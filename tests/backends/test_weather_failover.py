@@ -275,7 +275,7 @@ async def test_a_refused_window_leaves_the_service_alone_until_it_ends(
         first = await weather.current(LIMA)
         second = await weather.current(QUITO)
         breaker = weather._open_meteo.services[0].breaker
-        assert 3600 - NOW.minute * 60 - 30 < breaker.left_s() <= 3600 - NOW.minute * 60
+        assert 3600 - NOW.minute * 60 - 30 < breaker.wait_s() <= 3600 - NOW.minute * 60
     assert len(sky.open_meteo.seen) == 1
     assert first.source == second.source == CREDITS["met_norway"]
     assert "answers no more questions this hour; try again after the hour." in first.notices[0]
@@ -287,7 +287,7 @@ async def test_a_wait_too_long_for_the_call_is_kept_by_asking_nobody(sky: Sky) -
     async with opened(sky) as weather:
         for place in (LIMA, QUITO):
             assert (await weather.current(place)).source == CREDITS["met_norway"]
-        assert 50 < weather._open_meteo.services[0].breaker.left_s() <= 60
+        assert 50 < weather._open_meteo.services[0].breaker.wait_s() <= 60
     assert len(sky.open_meteo.seen) == 1
 
 
