@@ -1,10 +1,11 @@
 """Who is calling: the token's subject over HTTP, else the address, else "local" over STDIO."""
 
 import hashlib
-import ipaddress
 from typing import NamedTuple
 
 from fastmcp.server.dependencies import get_access_token, get_http_request
+
+from auth import names
 
 
 class Caller(NamedTuple):
@@ -21,20 +22,9 @@ class Caller(NamedTuple):
 def caller() -> Caller:
     """Who makes the call that is being handled."""
     if token := get_access_token():
-        return Caller(f"token:{token.subject or token.client_id}")
+        return Caller(names.of_token(token))
     try:
         client = get_http_request().client
     except RuntimeError:  # no HTTP request: STDIO, or in this process
         return Caller("local")
-    return Caller(f"address:{_network(client.host) if client else 'unknown'}")
-
-
-def _network(host: str) -> str:
-    """The address; of IPv6 the /64, all of which one subscriber has."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if address.version == 6:
-        return str(ipaddress.ip_network((address, 64), strict=False).network_address)
-    return str(address)
+    return Caller(names.of_address(client.host if client else "unknown"))

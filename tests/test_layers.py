@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "tools": {"backends", "errors", "tools"},
     "resources": {"backends", "errors", "config", "tools"},  # config: almanac://settings
     "prompts": {"fencing"},
-    "middleware": {"middleware", "counters", "ledger", "fencing", "redaction", "errors", "config"},
+    "middleware": {"middleware", "auth", "counters", "ledger", "fencing", "redaction", "errors", "config"},
     "backends": {"backends", "upstream", "state", "errors", "config"},
     "upstream": {"upstream", "errors", "config"},
     "state": {"state", "upstream", "errors", "config"},

@@ -12,7 +12,7 @@ from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from auth import Access
+from auth import Access, names
 from errors import quote
 from web.names import OPEN
 from web.shape import refuse
@@ -21,7 +21,6 @@ log = structlog.get_logger("almanac")
 
 Record = Callable[[bool, str, str], None]
 
-LONGEST = 100  # characters of an address
 METADATA = "/.well-known/oauth-protected-resource"
 
 
@@ -49,12 +48,12 @@ class Gate:
             await self._ask(scope, send)
         elif not self._access.granted(user.access_token):  # type: ignore[arg-type]  # ours are FastMCP's
             log.warning("refused a caller who may do nothing", subject=quote(user.access_token.subject or ""))
-            self._record(False, _name(user), "scopes")
+            self._record(False, names.of_token(user.access_token), "scopes")
             await refuse(
                 send, 403, "You are known, but nothing here is open to you; ask who runs the server."
             )
         else:
-            self._record(True, _name(user), "")
+            self._record(True, names.of_token(user.access_token), "")
             await self._app(scope, receive, send)
 
     def _is_open(self, scope: Scope) -> bool:
@@ -62,18 +61,13 @@ class Gate:
 
     async def _ask(self, scope: Scope, send: Send) -> None:
         sent = any(name == b"authorization" for name, _ in scope["headers"])
-        said = (scope.get("client") or ("unknown",))[0]  # by a proxy, perhaps
-        address = "".join(filter(str.isprintable, said[:LONGEST]))
+        who = names.of_address((scope.get("client") or ("unknown",))[0])
         if sent:
-            log.warning("refused a token", address=address)
-        self._record(False, f"address:{address}", "invalid" if sent else "missing")
+            log.warning("refused a token", address=who.removeprefix("address:"))
+        self._record(False, who, "invalid" if sent else "missing")
         parts = [*(['error="invalid_token"'] if sent else []), *filter(None, [self._challenge])]
         challenge = f"Bearer {', '.join(parts)}".strip()
         await refuse(send, 401, headers=[(b"www-authenticate", challenge.encode())])
-
-
-def _name(user: AuthenticatedUser) -> str:
-    return f"token:{user.access_token.subject or user.access_token.client_id}"
 
 
 def _challenge(provider: AuthProvider, routes: Iterable[Route]) -> Iterable[str]:
