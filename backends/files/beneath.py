@@ -42,6 +42,12 @@ class Opened:
         self.where, self.real, self.status, self._beneath = where, real, status, beneath
 
     @property
+    def handle(self) -> int:
+        """A file's, or a directory's where directories have one."""
+        assert isinstance(self.where, int)  # noqa: S101 - only directories are opened by name
+        return self.where
+
+    @property
     def is_directory(self) -> bool:
         return stat.S_ISDIR(self.status.st_mode)
 
@@ -126,8 +132,7 @@ class ByHandle:
         return self._opened(openat2(self._handle, "/".join(parts) or ".", _READ, resolve), parts, follows)
 
     def child(self, directory: Opened, name: str) -> Opened:
-        assert isinstance(directory.where, int)  # noqa: S101 - made by `_opened`
-        handle = os.open(name, _READ | _NO_FOLLOW, dir_fd=directory.where)
+        handle = os.open(name, _READ | _NO_FOLLOW, dir_fd=directory.handle)
         return Opened(handle, (*directory.real, name), status_of(handle), self)
 
     def close(self) -> None:
@@ -138,16 +143,14 @@ class ByHandle:
             above = self.open(opened.real[:-1], links=False)
         except OSError:
             return False
-        assert isinstance(opened.where, int)  # noqa: S101 - made by `_opened`
-        assert isinstance(above.where, int)  # noqa: S101 - the same
         try:
             # A count falls before the name does. A name that nobody has looked up waits for who changes the
             # directory: then what was being unlinked is unlinked, and marked for good even if linked anew.
             with suppress(FileNotFoundError):
-                os.stat(hidden_name(), dir_fd=above.where, follow_symlinks=False)
-            if sys.platform == "linux" and (path := _path_of(opened.where)) is not None:
+                os.stat(hidden_name(), dir_fd=above.handle, follow_symlinks=False)
+            if sys.platform == "linux" and (path := _path_of(opened.handle)) is not None:
                 return path.endswith("/" + opened.real[-1])
-            now = os.stat(opened.real[-1], dir_fd=above.where, follow_symlinks=False)
+            now = os.stat(opened.real[-1], dir_fd=above.handle, follow_symlinks=False)
             then = opened.status  # linking and unlinking change the time
             return os.path.samestat(now, then) and now.st_ctime_ns == then.st_ctime_ns
         except OSError:
@@ -247,10 +250,7 @@ def openat2(root: int, path: str, flags: int, resolve: int) -> int:
         if handle >= 0:
             return handle
         number = ctypes.get_errno()
-        if number not in (
-            errno.EAGAIN,
-            errno.EINTR,
-        ):  # EAGAIN: a rename beside it left the kernel unsure
+        if number not in (errno.EAGAIN, errno.EINTR):  # EAGAIN: a rename beside it left the kernel unsure
             raise OSError(number, os.strerror(number))
     raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 

@@ -90,8 +90,7 @@ class Changes:
         held = ExitStack()
         try:
             _, opened = await self._threads.change(lambda root: held.enter_context(root.file(source)))
-            assert isinstance(opened.where, int)  # noqa: S101 - a file has a handle
-            handle, done = opened.where, 0
+            handle, done = opened.handle, 0
             self._quota.check(opened.status.st_size)  # a file of holes has terabytes
             async with self._new_file(target, mode=opened.status.st_mode) as file:
                 while data := await self._threads.change(partial(_block, handle, done, source)):

@@ -79,9 +79,9 @@ def _read(opened: Opened, name: str) -> bytes:
     except OSError:
         return b""  # a link, or gone
     try:
-        if not file.is_file or not isinstance(file.where, int):
+        if not file.is_file:
             return b""
-        return os.read(file.where, _MOST + 1)
+        return os.read(file.handle, _MOST + 1)
     except OSError:
         return b""
     finally:

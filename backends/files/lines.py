@@ -20,18 +20,16 @@ REPLACED = "\N{REPLACEMENT CHARACTER}"
 
 def sample_of(opened: Opened, name: str) -> Content:
     """What an open file holds, by its first bytes."""
-    assert isinstance(opened.where, int)  # noqa: S101 - a file has a handle
-    sample = read_at(opened.where, SAMPLE, 0)
+    sample = read_at(opened.handle, SAMPLE, 0)
     return examine(sample, whole=len(sample) < SAMPLE, name=name)
 
 
 def first_of(opened: Opened, name: str) -> tuple[bytes, bool, Content]:
     """A freshly opened file's first bytes, whether they are all, and what they tell."""
-    assert isinstance(opened.where, int)  # noqa: S101 - a file has a handle
-    sample = os.read(opened.where, SAMPLE)
+    sample = os.read(opened.handle, SAMPLE)
     whole = len(sample) < SAMPLE
     if whole and len(sample) != opened.status.st_size:  # some file systems read by pieces, or tell no size
-        sample = read_at(opened.where, SAMPLE, 0)
+        sample = read_at(opened.handle, SAMPLE, 0)
         whole = len(sample) < SAMPLE
     return sample, whole, examine(sample, whole=whole, name=name)
 
@@ -58,14 +56,14 @@ def text_of(opened: Opened, path: str) -> Content:
 
 def blocks(opened: Opened, content: Content, size: int = BLOCK, start: int | None = None) -> Iterator[bytes]:
     """The text of an open file as UTF-8, a block at a time, from its start or a byte; blocks end anywhere."""
-    assert isinstance(opened.where, int)  # noqa: S101 - a file has a handle
-    os.lseek(opened.where, content.bom if start is None else start, os.SEEK_SET)
+    handle = opened.handle
+    os.lseek(handle, content.bom if start is None else start, os.SEEK_SET)
     if content.codec == "utf-8":
-        while block := os.read(opened.where, size):
+        while block := os.read(handle, size):
             yield block
         return
     decode = codecs.getincrementaldecoder(content.codec)("replace").decode
-    while block := os.read(opened.where, size):
+    while block := os.read(handle, size):
         yield decode(block).encode()
     yield decode(b"", final=True).encode()
 
@@ -88,16 +86,15 @@ class FromEnd(NamedTuple):
 
 def from_end(opened: Opened, content: Content, count: int, most: int, work: Work) -> FromEnd:
     """Where the last `count` lines begin, or as many as are found within `most` bytes and the time."""
-    assert isinstance(opened.where, int)  # noqa: S101 - a file has a handle
     newline = "\n".encode(content.codec)
     width = len(newline)
-    end = at = max(os.fstat(opened.where).st_size, content.bom)
+    end = at = max(os.fstat(opened.handle).st_size, content.bom)
     end = at = content.bom + (end - content.bom) // width * width
     floor = max(content.bom, end - most // width * width)
     begins, found = end, 0
     while at > floor and not (found and work.late()):
         start = max(floor, at - BLOCK)
-        block = read_at(opened.where, at - start, start)
+        block = read_at(opened.handle, at - start, start)
         place = len(block) - (
             width if at == end and block.endswith(newline) else 0
         )  # that ends the last line

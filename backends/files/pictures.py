@@ -42,10 +42,9 @@ def smaller(opened: Opened, path: str, most: int, work: Work) -> Copy:
         if work.late():
             raise TooMuch(f"Other pictures are being made smaller. Ask for {quote(path)} again.")
     try:
-        assert isinstance(opened.where, int)  # noqa: S101 - a file has a handle
-        os.lseek(opened.where, 0, os.SEEK_SET)
+        os.lseek(opened.handle, 0, os.SEEK_SET)
         with (
-            os.fdopen(os.dup(opened.where), "rb") as file,
+            os.fdopen(os.dup(opened.handle), "rb") as file,
             Image.open(file, formats=_FORMATS) as image,
         ):
             original = image.size

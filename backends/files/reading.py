@@ -129,10 +129,9 @@ def _last_lines(
 
 def _continued(opened: Opened, content: Content, start: int) -> int:
     """How many bytes from a place go on with a character that begins before it."""
-    assert isinstance(opened.where, int)  # noqa: S101 - a file has a handle
     if content.codec != "utf-8":
         return 0
-    after = read_at(opened.where, 3, start)
+    after = read_at(opened.handle, 3, start)
     return len(after) - len(after.lstrip(bytes(range(0x80, 0xC0))))
 
 
@@ -208,8 +207,7 @@ def _smaller(opened: Opened, path: str, max_bytes: int, work: Work) -> tuple[Med
 
 def read_whole(opened: Opened, path: str, max_bytes: int, instead: str) -> bytes:
     """All bytes of an open file, or a refusal that says what to do instead."""
-    assert isinstance(opened.where, int)  # noqa: S101 - a file has a handle
-    data = read_at(opened.where, max_bytes + 1, 0) if opened.status.st_size <= max_bytes else b""
+    data = read_at(opened.handle, max_bytes + 1, 0) if opened.status.st_size <= max_bytes else b""
     if opened.status.st_size > max_bytes or len(data) > max_bytes:
         size = f"{opened.status.st_size:,} bytes"
         raise TooMuch(f"{quote(path)} holds {size}; at most {max_bytes:,} are read whole. {instead}")

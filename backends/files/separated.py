@@ -67,9 +67,8 @@ def first_and_count(
 
 def _text(opened: Opened, content: Content) -> io.TextIOWrapper:
     """The open file's text as Python's own, under a handle of its own."""
-    assert isinstance(opened.where, int)  # noqa: S101 - a file has a handle
-    os.lseek(opened.where, content.bom, os.SEEK_SET)
-    file = os.fdopen(os.dup(opened.where), "rb")
+    os.lseek(opened.handle, content.bom, os.SEEK_SET)
+    file = os.fdopen(os.dup(opened.handle), "rb")
     return io.TextIOWrapper(file, content.codec, "replace", newline="")
 
 

@@ -83,9 +83,8 @@ def _separated(opened: Opened, content: Content, work: Work, delimiters: str) ->
 
 def _spreadsheet(opened: Opened, work: Work) -> tuple[Sheet, ...]:
     _check_directory(opened)
-    assert isinstance(opened.where, int)  # noqa: S101 - a file has a handle
-    os.lseek(opened.where, 0, os.SEEK_SET)
-    with os.fdopen(os.dup(opened.where), "rb") as file, zipfile.ZipFile(file) as archive:
+    os.lseek(opened.handle, 0, os.SEEK_SET)
+    with os.fdopen(os.dup(opened.handle), "rb") as file, zipfile.ZipFile(file) as archive:
         unpacked = _Unpacked(archive, work)
         sheets = unpacked.sheets()
         found = [_Rows(name, unpacked, path) for name, path in sheets[:_SHEETS]]
@@ -98,9 +97,8 @@ def _spreadsheet(opened: Opened, work: Work) -> tuple[Sheet, ...]:
 
 def _check_directory(opened: Opened) -> None:
     """Refuse a zip whose directory alone is large: reading one of 100 MB takes a gigabyte."""
-    assert isinstance(opened.where, int)  # noqa: S101 - a file has a handle
     size = opened.status.st_size
-    tail = read_at(opened.where, 65_600, max(0, size - 65_600))
+    tail = read_at(opened.handle, 65_600, max(0, size - 65_600))
     at = tail.rfind(_END)
     if at < 0 or len(tail) < at + 22:
         raise NoTable(_UNREADABLE)

@@ -197,8 +197,8 @@ def told_of(root: Path, mechanism: Mechanism, path: str) -> str:
     held = Root(beneath.hold(root, mechanism), Deny(FilesSettings().deny))
     try:
         with held.any(path) as (_, opened):
-            if isinstance(opened.where, int) and opened.is_file:
-                return os.read(opened.where, 100).decode()
+            if opened.is_file:
+                return os.read(opened.handle, 100).decode()
             assert opened.is_directory
             return ""
     except Refusal as refusal:
