@@ -578,11 +578,12 @@ async def test_whoever_learned_nothing_of_a_service_that_rested_leaves_the_turn_
         echo.breaker.failed()
         now[0] = 30.0
         if why == "left":
-            held.set()
             leaving = asyncio.create_task(ask(echo, within=5, q="leaves"))
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.01)
+            assert not echo.breaker.admit()
             leaving.cancel()
             await asyncio.gather(leaving, return_exceptions=True)
+            await asyncio.sleep(0.01)
         else:
             with pytest.raises(Unavailable, match=r"no more free questions|too many questions"):
                 await ask(echo, within=0.1, q="refused")
