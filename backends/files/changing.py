@@ -56,71 +56,59 @@ class _Seen(NamedTuple):
 
 def foresee_move(root: Root, work: Work, source: str, target: str) -> Change:
     """What moving would do."""
-    one, other = _pair(root, source, target)
-    try:
+    with _held(root, source) as one, _held(root, target) as other:
         return _move_of(one, other, _seen(root, work, one, other))
-    finally:
-        one.close()
-        other.close()
 
 
 def move(root: Root, source: str, target: str, proof: str, seconds: float) -> Moved:
     """Give a file, a link or a directory another name, which nothing may have."""
-    one, other = _pair(root, source, target)
-    try:
-        seen = _seen(root, working(seconds), one, other)
-        if _move_of(one, other, seen).proof != proof:
-            raise changed(source)
-        if other.status() is not None:
-            raise FileExistsError(errno.EEXIST, "there already")
-        one.check(root)
-        other.check(root)
-        renaming.move_new(one.at(), other.at(), one.held, other.held)
+    with _held(root, source) as one, _held(root, target) as other:
         try:
-            found = other.status()
-            if found is None or not same(found, seen.status):
+            seen = _seen(root, working(seconds), one, other)
+            if _move_of(one, other, seen).proof != proof:
                 raise changed(source)
-        except BaseException:
-            renaming.move_new(other.at(), one.at(), other.held, one.held)
-            raise
-        other.settle()
-        one.settle()
-    except OSError as error:
-        refuse(error, target if isinstance(error, FileExistsError) else source)
-    finally:
-        one.close()
-        other.close()
+            if other.status() is not None:
+                raise FileExistsError(errno.EEXIST, "there already")
+            one.check(root)
+            other.check(root)
+            renaming.move_new(one.at(), other.at(), one.held, other.held)
+            try:
+                found = other.status()
+                if found is None or not same(found, seen.status):
+                    raise changed(source)
+            except BaseException:
+                renaming.move_new(other.at(), one.at(), other.held, one.held)
+                raise
+            other.settle()
+            one.settle()
+        except OSError as error:
+            refuse(error, target if isinstance(error, FileExistsError) else source)
     return Moved(path=written(other.real))
 
 
 def foresee_delete(root: Root, work: Work, path: str, recursive: bool) -> Change:
     """What deleting would do."""
-    place = Place(root, path, directory=True)
-    try:
+    with _held(root, path) as place:
         return _delete_of(place, _seen(root, work, place), recursive)
-    finally:
-        place.close()
 
 
 def delete(root: Root, path: str, recursive: bool, proof: str, seconds: float) -> Deleted:
     """Take away a file, a link or a directory: out of sight in one step, and then for good."""
     work = working(seconds)
-    place = Place(root, path, directory=True)
-    try:
-        seen = _seen(root, work, place)
-        if _delete_of(place, seen, recursive).proof != proof:
-            raise changed(path)
-        place.check(root)
-        hidden = place.hide(seen.status)
-        if seen.held is None:
-            _unlink(place, hidden)
-        else:
-            _remove(root, work, place, hidden, seen.held)
-        place.settle()
-    except OSError as error:
-        refuse(error, path)
-    finally:
-        place.close()
+    with _held(root, path) as place:
+        try:
+            seen = _seen(root, work, place)
+            if _delete_of(place, seen, recursive).proof != proof:
+                raise changed(path)
+            place.check(root)
+            hidden = place.hide(seen.status)
+            if seen.held is None:
+                _unlink(place, hidden)
+            else:
+                _remove(root, work, place, hidden, seen.held)
+            place.settle()
+        except OSError as error:
+            refuse(error, path)
     return Deleted(path=written(place.real), entries=seen.held.entries if seen.held else 0)
 
 
@@ -136,36 +124,29 @@ def make_directory(root: Root, path: str, quota: Quota) -> Made:
 
 
 def _make_one(root: Root, path: str, quota: Quota) -> bool:
-    place = Place(root, path, directory=True)
-    try:
-        if place.status() is None:
-            quota.take_file()
-            try:
-                os.mkdir(place.at(), _DIRECTORY_MODE, dir_fd=place.held)
-            except FileExistsError:
-                quota.give_back(0, 1)
-            except OSError:
-                quota.give_back(0, 1)
-                raise
-            else:
-                place.settle()
-                return True
-    except OSError as error:
-        refuse(error, path)
-    finally:
-        place.close()
+    with _held(root, path) as place:
+        if place.status() is None and _made(place, quota):
+            return True
     with root.directory(path):  # a file, or a link that leads out, is told in its own words
         return False
 
 
-def _pair(root: Root, source: str, target: str) -> tuple[Place, Place]:
-    one = Place(root, source, directory=True)
+def _made(place: Place, quota: Quota) -> bool:
+    """Make the directory, unless another is quicker."""
+    quota.take_file()
     try:
-        other = Place(root, target, directory=True)
-    except BaseException:
-        one.close()
-        raise
-    return one, other
+        os.mkdir(place.at(), _DIRECTORY_MODE, dir_fd=place.held)
+    except OSError as error:
+        quota.give_back(0, 1)
+        if isinstance(error, FileExistsError):
+            return False
+        refuse(error, place.path)
+    place.settle()
+    return True
+
+
+def _held(root: Root, path: str) -> closing[Place]:
+    return closing(Place(root, path, directory=True))
 
 
 def _seen(root: Root, work: Work, place: Place, other: Place | None = None) -> _Seen:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from contextlib import closing
 
 from backends import Result
 from backends.files.beneath import Opened
@@ -67,11 +68,8 @@ def unchanged(opened: Opened, path: str) -> None:
 
 
 def _there(root: Root, path: str) -> tuple[tuple[str, ...], os.stat_result | None]:
-    place = Place(root, path)
-    try:
+    with closing(Place(root, path)) as place:
         return place.real, place.status()
-    finally:
-        place.close()
 
 
 def _writing_of(path: str, real: tuple[str, ...], status: os.stat_result | None, size: int) -> Change:
