@@ -7,6 +7,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,7 +37,14 @@ asyncio.run(main())
 
 
 @pytest.fixture
-def redis() -> Iterator[str]:
+def redis_socket() -> Iterator[str]:
+    """Where that Redis listens as well: a path of few characters, as sockets have."""
+    with tempfile.TemporaryDirectory() as directory:
+        yield f"{directory}/redis"
+
+
+@pytest.fixture
+def redis(redis_socket: str) -> Iterator[str]:
     """A Redis of its own on a free port."""
     program = shutil.which("redis-server")
     if not program:
@@ -46,6 +54,7 @@ def redis() -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    command += ["--unixsocket", redis_socket]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         for _ in range(100):
@@ -86,8 +95,26 @@ def test_three_processes_with_one_file_let_exactly_the_limit_through(tmp_path: P
     assert taken_by_three_processes(tmp_path, "") == [123, 123]
 
 
+@pytest.mark.slow
 def test_three_processes_with_one_redis_let_exactly_the_limit_through(tmp_path: Path, redis: str) -> None:
     assert taken_by_three_processes(tmp_path, redis) == [123, 123]
+
+
+async def test_one_redis_counts_the_same_by_its_port_and_by_its_socket(
+    tmp_path: Path, redis: str, redis_socket: str
+) -> None:
+    for url in (redis, f"unix://{redis_socket}"):
+        async with Counters(tmp_path, url, "refuse") as counters:
+            assert await counters.take("2/day", "a") == 0
+    async with Counters(tmp_path, redis, "refuse") as counters:
+        assert await counters.left("2/day", "a") == 0
+
+
+async def test_no_other_user_of_the_machine_reads_who_called(tmp_path: Path) -> None:
+    async with Counters(tmp_path, "", "refuse") as counters:
+        await counters.take("2/day", "a")
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.glob("counters.db*")}
+    assert modes == dict.fromkeys(("counters.db", "counters.db-wal", "counters.db-shm"), 0o600)
 
 
 async def test_a_restart_forgives_nothing(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from mcp.types import INVALID_REQUEST, PARSE_ERROR
 
 from tests.wire.conftest import Stdio
@@ -153,6 +154,7 @@ def resident(process: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+@pytest.mark.slow
 def test_a_client_that_only_asks_does_not_fill_memory_with_answers(stdio: Start) -> None:
     server = stdio()
     server.initialize()

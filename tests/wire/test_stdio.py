@@ -18,8 +18,8 @@ Start = Callable[..., Stdio]
 @pytest.mark.parametrize(
     ("asked", "spoken"),
     [
-        ("2024-11-05", "2024-11-05"),
-        ("2025-06-18", "2025-06-18"),
+        pytest.param("2024-11-05", "2024-11-05", marks=pytest.mark.slow),
+        pytest.param("2025-06-18", "2025-06-18", marks=pytest.mark.slow),
         ("2025-11-25", "2025-11-25"),
         ("2099-01-01", "2025-11-25"),
     ],
@@ -177,7 +177,7 @@ def test_a_wrong_setting_stops_the_start_and_says_which(variable: str, value: st
     assert "Traceback" not in done.stderr.decode()
 
 
-@pytest.mark.parametrize("option", ["--help", "--version"])
+@pytest.mark.parametrize("option", ["--help", pytest.param("--version", marks=pytest.mark.slow)])
 def test_help_and_version_are_printed_where_a_person_looks(option: str) -> None:
     done = subprocess.run([sys.executable, str(SERVER), option], env=ENVIRON, capture_output=True, timeout=20)
     assert (done.returncode, done.stdout != b"") == (0, True)
