@@ -6,7 +6,7 @@ import anyio
 import anyio.to_thread
 
 from backends.translate.languages import canonical
-from backends.translate.pieces import has_letters
+from backends.translate.protection import has_letters
 from backends.translate.results import Guess
 
 UNSURE = 0.5  # below it the small model is wrong more often than not: unknown words are English at 0.12

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 import anyio
 
 from backends.translate.markdown import Markdown, Part, Plain, Structure
-from backends.translate.pieces import has_letters
+from backends.translate.protection import has_letters
 from backends.translate.results import DocumentResult, TextResult
 from errors import Refusal, TooMuch, Unknown, quote
 

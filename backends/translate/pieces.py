@@ -18,16 +18,6 @@ from backends.translate.engine import Rendering, Trouble
 from backends.translate.placeholders import branches, messages
 from backends.translate.protection import MASK, Line, has_letters, protect
 
-__all__ = [
-    "cut",
-    "has_letters",
-    "has_words",
-    "in_bytes",
-    "render_in_pieces",
-    "translate_in_pieces",
-    "whole_characters",
-]
-
 Ask = Callable[[str], Awaitable[str]]
 Size = Callable[[str], int]
 
@@ -45,7 +35,7 @@ class Question(NamedTuple):
 
 
 def in_bytes(text: str) -> int:
-    """How long a text is for a provider that counts bytes; one that counts characters takes `len`."""
+    """How long a text is for a provider that counts bytes."""
     return len(text.encode())
 
 
@@ -59,28 +49,23 @@ def whole_characters(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-async def translate_in_pieces(text: str, limit: int, ask: Ask, size: Size = in_bytes) -> str:
+async def render_in_pieces(text: str, limit: int, ask: Ask, quality: str) -> Rendering:
     """Translate a text of any length through `ask`, in as few questions as fit.
 
     This is all an engine calls. What is between the texts comes back byte for byte; placeholders, tags,
     code, links and addresses are hidden from the engine and seen to have come back, each once; where
-    one did not, the words round it are asked for by themselves.
+    one did not, the words round it are asked for by themselves, and a notice says so.
 
     Args:
-        limit: The most that one question may hold, as `size` counts it. Google and MyMemory take the
-            text in a URL, where a character costs as many bytes as in UTF-8, escaped threefold.
+        limit: The most bytes that one question may hold. Google and MyMemory take the text in a URL, where
+            a character costs as many bytes as in UTF-8, escaped threefold.
         ask: Gives an engine's answer to one question of one or more lines.
-        size: `in_bytes`, or `len` for a provider that counts characters.
+        quality: What the engine says of its answers.
 
     Raises:
         Trouble: An answer was empty, or not the answer to its question.
     """
-    return await _Asking(limit, ask, size).translate(text)
-
-
-async def render_in_pieces(text: str, limit: int, ask: Ask, quality: str, size: Size = in_bytes) -> Rendering:
-    """As above, and the notice that is due where hidden parts did not come back."""
-    asking = _Asking(limit, ask, size)
+    asking = _Asking(limit, ask)
     whole = await asking.translate(text)
     lines = len(asking.repaired)
     notice = (
@@ -94,7 +79,6 @@ async def render_in_pieces(text: str, limit: int, ask: Ask, quality: str, size: 
 class _Asking:
     limit: int
     ask: Ask
-    size: Size
     depth: int = 0
     repaired: list[Line] = field(default_factory=list)
 
@@ -117,7 +101,7 @@ class _Asking:
         """A hidden part whose ICU messages have their texts translated, and nothing else."""
         if self.depth >= DEEPEST or "," not in text or "{" not in text:
             return text
-        inner = _Asking(self.limit, self.ask, self.size, self.depth + 1, self.repaired)
+        inner = _Asking(self.limit, self.ask, self.depth + 1, self.repaired)
         done, position = "", 0
         for start, end in messages(text):
             parts = branches(text[start:end])
@@ -139,7 +123,7 @@ class _Asking:
 
     async def _lines(self, lines: Sequence[str], between: Sequence[str]) -> list[str]:
         """The answers to lines; a blank line stays one between them, for it ends a sentence."""
-        cuts = [cut(line, self.limit, self.size) for line in lines]
+        cuts = [cut(line, self.limit) for line in lines]
         pieces = [piece for parts in cuts for piece in parts[::2]]
         blank = [
             not place and "\n" in before.partition("\n")[2]
@@ -166,12 +150,12 @@ class _Asking:
             if not has_letters(MASK.sub("", piece)):
                 continue
             text = ("\n\n" if blank[place] else "\n") + piece if places else piece
-            if places and size + self.size(text) > self.limit:
+            if places and size + in_bytes(text) > self.limit:
                 yield Question("".join(texts), places)
                 texts, places, size, text = [], [], 0, piece
             texts.append(text)
             places.append(place)
-            size += self.size(text)
+            size += in_bytes(text)
         if places:
             yield Question("".join(texts), places)
 
