@@ -235,7 +235,7 @@ class Sandbox:
             Refusal: Writing is off, the path is taken or leads nowhere, or the disk does not take it.
         """
         root, workers = self._for_writing()
-        file = NewFile(path, overwrite, self._quota, workers.write)
+        file = NewFile(path, overwrite, self._quota, threaded=workers.write)
         try:
             await workers.write(lambda: file.begin(self._still(root), mode))
             yield file

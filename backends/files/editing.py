@@ -17,7 +17,7 @@ from backends.files.paths import written
 from backends.files.reading import read_whole
 from backends.files.sandbox import Root
 from backends.files.work import Work
-from backends.files.writing import NewFile, Quota
+from backends.files.writing import Quota, write_whole
 from errors import Forbidden, TooMuch, Unknown, quote
 
 _CONTEXT = 3  # unchanged lines around a change in a diff
@@ -119,13 +119,7 @@ def edit(
             "ASCII are wrong."
         )
     if not dry_run and after != data:
-        file = NewFile(real, overwrite=True, quota=quota, threaded=_never, expected=before)
-        try:
-            file.begin(root)
-            file.add(after)
-            file.finish(root)
-        finally:
-            file.end()
+        write_whole(root, real, after, quota, before)
     return Edited(
         path=real,
         replacements=sum(replacement.count for replacement in edits),
@@ -133,10 +127,6 @@ def edit(
         diff=_diff(original, changed, real) if dry_run else "",
         notices=tuple(notices),
     )
-
-
-async def _never(_: object) -> None:
-    raise AssertionError("an edit is in a thread already")
 
 
 def _lines(text: str) -> list[str]:

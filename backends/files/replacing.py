@@ -11,7 +11,7 @@ from backends.files.held import Place, changed
 from backends.files.paths import written
 from backends.files.reading import moment
 from backends.files.sandbox import Root
-from backends.files.writing import NewFile, Quota
+from backends.files.writing import Quota, write_whole
 from errors import Forbidden, quote
 
 
@@ -50,13 +50,7 @@ def write_text(root: Root, path: str, data: bytes, proof: str, quota: Quota) -> 
         raise changed(path)
     if status is not None and stat.S_ISREG(status.st_mode) and not replaces:
         raise Forbidden(f"{quote(path)} is there already. Pick another name, or pass overwrite=true.")
-    file = NewFile(path, replaces, quota, _never, status if replaces else None)
-    try:
-        file.begin(root)
-        file.add(data)
-        file.finish(root)
-    finally:
-        file.end()
+    write_whole(root, path, data, quota, status if replaces else None)
     return Written(path=written(real), size=len(data), replaced=replaces)
 
 
@@ -82,7 +76,3 @@ def _writing_of(path: str, real: tuple[str, ...], status: os.stat_result | None,
         f"{moment(status.st_mtime)}) by a text of {size:,} bytes? What it holds now is lost."
     )
     return Change(question, proof_of("write", real, status))
-
-
-async def _never(_: object) -> None:
-    raise AssertionError("this is done in a thread already")

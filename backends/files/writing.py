@@ -72,8 +72,8 @@ class NewFile:
         path: The file.
         overwrite: Whether it may take the place of a regular file.
         quota: What may be written.
-        threaded: How `write` gets a thread.
         expected: The only file whose place it may take; anything else that is there was not meant.
+        threaded: How `write` gets a thread; `add` is for who is in one.
     """
 
     def __init__(
@@ -81,8 +81,8 @@ class NewFile:
         path: str,
         overwrite: bool,
         quota: Quota,
-        threaded: Threaded,
         expected: os.stat_result | None = None,
+        threaded: Threaded | None = None,
     ) -> None:
         self._path, self._overwrite, self._quota, self._threaded = path, overwrite, quota, threaded
         self._expected = expected
@@ -110,7 +110,7 @@ class NewFile:
         if self.ended:
             raise ValueError("the block of this file has ended")
         self._collect(data)
-        if len(self._collected) >= _CHUNK:
+        if self._threaded and len(self._collected) >= _CHUNK:
             await self._threaded(self._put)
 
     def add(self, data: bytes) -> None:
@@ -241,3 +241,16 @@ class NewFile:
         handle, self._handle = self._handle, None  # closed even when that fails: never again
         if handle is not None:
             os.close(handle)
+
+
+def write_whole(
+    root: Root, path: str, data: bytes, quota: Quota, replaces: os.stat_result | None = None
+) -> None:
+    """Write a file in the thread that calls: a new one, or in the place of the one that was looked at."""
+    file = NewFile(path, replaces is not None, quota, replaces)
+    try:
+        file.begin(root)
+        file.add(data)
+        file.finish(root)
+    finally:
+        file.end()

@@ -663,9 +663,7 @@ async def test_a_call_cancelled_in_its_last_moment_leaves_the_whole_file_and_cla
 def test_a_thread_that_starts_after_its_call_has_ended_makes_nothing(root: Path) -> None:
     held = Root(hold(root), Deny(()))
 
-    async def never(_: Callable[[], None]) -> None: ...
-
-    file = NewFile("new", overwrite=False, quota=Quota(10), threaded=never)
+    file = NewFile("new", overwrite=False, quota=Quota(10))
     file.end()
     file.begin(held)
     file.finish(held)
