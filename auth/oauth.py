@@ -139,7 +139,7 @@ def _shared(url: SecretStr) -> tuple[Any, Callable[[], Awaitable[None]]]:
     from redis.asyncio import Redis
 
     client = Redis.from_url(
-        url.get_secret_value().replace("valkey", "redis", 1),
+        url.get_secret_value(),
         socket_timeout=REDIS_S,
         socket_connect_timeout=REDIS_S,
         decode_responses=True,

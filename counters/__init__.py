@@ -13,8 +13,8 @@ from typing import Any, Literal, Self
 import limits
 import structlog
 from limits import RateLimitItem
+from limits.aio.storage import RedisStorage
 from limits.aio.strategies import FixedWindowRateLimiter, SlidingWindowCounterRateLimiter
-from limits.storage import storage_from_string
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.exceptions import RedisError
 
@@ -53,7 +53,7 @@ class Counters:
 
     Args:
         directory: Where the file of counters lies; they are kept in memory if it cannot be written.
-        url: redis:// or valkey:// of the storage that replicas share, instead of the file.
+        url: redis:// or unix:// of the storage that replicas share, instead of the file.
         on_failure: What to do while that storage fails: refuse calls, or count in this process alone.
     """
 
@@ -80,19 +80,17 @@ class Counters:
                 await self._pool.disconnect()
 
     def _shared(self) -> Any:
-        scheme, rest = self._url.split(":", 1)
-        # Valkey speaks Redis's protocol, so one client does for both.
-        uri = f"async+{scheme.replace('valkey', 'redis')}:{rest}"
         # The usual pool raises at its hundredth connection; this one lets the rest wait for their turn.
         self._pool = BlockingConnectionPool.from_url(
-            uri.removeprefix("async+"),
+            self._url,
             max_connections=CONNECTIONS,
             timeout=TURN_SECONDS,
             socket_timeout=ANSWER_SECONDS,
             socket_connect_timeout=ANSWER_SECONDS,
         )
         options: Any = {"connection_pool": self._pool}
-        return storage_from_string(uri, implementation="redispy", key_prefix="almanac", **options)
+        # By its address it knows neither Unix sockets nor that Valkey speaks the same; the pool does.
+        return RedisStorage("redis://", implementation="redispy", key_prefix="almanac", **options)
 
     def _file(self) -> tuple[SqliteCounters, str]:
         try:

@@ -51,6 +51,7 @@ class SqliteCounters(Storage, SlidingWindowCounterSupport):
         super().__init__()
         if path:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path.touch(mode=0o600)  # who called is nobody else's business
         self._connection = sqlite3.connect(path or ":memory:", timeout=0.5, isolation_level=None)
         self._most = -1 if path else MOST_IN_MEMORY
         self._writes = 0

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
 from counters import Counters
 from counters.file import MOST_IN_MEMORY, PURGE_EVERY, SqliteCounters
@@ -37,15 +38,8 @@ asyncio.run(main())
 
 
 @pytest.fixture
-def redis_socket() -> Iterator[str]:
-    """Where that Redis listens as well: a path of few characters, as sockets have."""
-    with tempfile.TemporaryDirectory() as directory:
-        yield f"{directory}/redis"
-
-
-@pytest.fixture
-def redis(redis_socket: str) -> Iterator[str]:
-    """A Redis of its own on a free port."""
+def redis() -> Iterator[str]:
+    """A Redis of its own on a free port, and on a socket."""
     program = shutil.which("redis-server")
     if not program:
         assert "TEST_REQUIRE_ALL" not in os.environ, "redis-server is not installed"
@@ -54,7 +48,8 @@ def redis(redis_socket: str) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-    command += ["--unixsocket", redis_socket]
+    directory = tempfile.TemporaryDirectory()  # a socket's path has few characters
+    command += ["--unixsocket", f"{directory.name}/redis"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         for _ in range(100):
@@ -66,6 +61,7 @@ def redis(redis_socket: str) -> Iterator[str]:
     finally:
         process.kill()
         process.wait()
+        directory.cleanup()
 
 
 def taken_by_three_processes(directory: Path, url: str) -> list[int]:
@@ -100,20 +96,20 @@ def test_three_processes_with_one_redis_let_exactly_the_limit_through(tmp_path: 
     assert taken_by_three_processes(tmp_path, redis) == [123, 123]
 
 
-async def test_one_redis_counts_the_same_by_its_port_and_by_its_socket(
-    tmp_path: Path, redis: str, redis_socket: str
-) -> None:
-    for url in (redis, f"unix://{redis_socket}"):
+async def test_one_redis_counts_the_same_by_its_port_and_by_its_socket(tmp_path: Path, redis: str) -> None:
+    async with Redis.from_url(redis, decode_responses=True) as asked:
+        socket_of_it = (await asked.config_get("unixsocket"))["unixsocket"]
+    for url in (redis, f"unix://{socket_of_it}"):
         async with Counters(tmp_path, url, "refuse") as counters:
             assert await counters.take("2/day", "a") == 0
     async with Counters(tmp_path, redis, "refuse") as counters:
         assert await counters.left("2/day", "a") == 0
 
 
-async def test_no_other_user_of_the_machine_reads_who_called(tmp_path: Path) -> None:
-    async with Counters(tmp_path, "", "refuse") as counters:
-        await counters.take("2/day", "a")
-        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.glob("counters.db*")}
+def test_no_other_user_of_the_machine_reads_who_called(tmp_path: Path) -> None:
+    counters = SqliteCounters(tmp_path / "counters.db")
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    counters.close()
     assert modes == dict.fromkeys(("counters.db", "counters.db-wal", "counters.db-shm"), 0o600)
 
 
