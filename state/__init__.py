@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from state.file import SqliteStore
 from state.shared import RedisStore
-from upstream.breaker import Breaker
+from upstream import Breaker, Store
 
 T = TypeVar("T")
 
@@ -30,12 +30,9 @@ CLOSE_S = 1.0
 MOST_VALUE = 1_000_000
 
 
-class Store(Protocol):
-    """What can hold values; any of these may raise, and may take long."""
+class _Store(Store, Protocol):
+    """What holds the values; any of its methods may raise, and may take long."""
 
-    async def get(self, collection: str, key: str) -> bytes | None: ...
-    async def put(self, collection: str, key: str, value: bytes, ttl_s: float) -> None: ...
-    async def delete(self, collection: str, key: str) -> None: ...
     async def close(self) -> None: ...
 
 
@@ -56,7 +53,7 @@ class State:
         clock: Callable[[], float] = time.time,
         patience_s: float = PATIENCE_S,
     ) -> None:
-        self._store: Store = RedisStore(url.get_secret_value()) if url else SqliteStore(directory, clock)
+        self._store: _Store = RedisStore(url.get_secret_value()) if url else SqliteStore(directory, clock)
         self._patience_s = patience_s
         self._breaker = Breaker(failures=1, pause_s=PAUSE_S)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -81,10 +78,6 @@ class State:
         """Keep a value for `ttl_s`, if the store can."""
         if ttl_s > 0 and len(value) <= MOST_VALUE:
             await self._ask(lambda: self._store.put(collection, key, value, ttl_s))
-
-    async def delete(self, collection: str, key: str) -> None:
-        """Forget a value, if the store can."""
-        await self._ask(lambda: self._store.delete(collection, key))
 
     async def _ask(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
         if not self._breaker.admit():

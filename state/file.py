@@ -48,9 +48,6 @@ class SqliteStore:
         ends = self._clock() + ttl_s
         await self._do(lambda: self._put(collection, key, value, ends))
 
-    async def delete(self, collection: str, key: str) -> None:
-        await self._do(lambda: self._delete(collection, key))
-
     async def close(self) -> None:
         thread, self._thread = self._thread, None
         if thread is None:
@@ -95,18 +92,11 @@ class SqliteStore:
             self._file = None
 
     def _get(self, collection: str, key: str) -> bytes | None:
-        if self._is_empty():
+        if self._file is None and not (self._path and self._path.exists()):
             return None
         question = "SELECT value FROM kept WHERE collection = ? AND key = ? AND ends > ?"
         rows = self._run(question, collection, key, self._clock())
         return bytes(rows[0][0]) if rows else None
-
-    def _delete(self, collection: str, key: str) -> None:
-        if not self._is_empty():
-            self._run("DELETE FROM kept WHERE collection = ? AND key = ?", collection, key)
-
-    def _is_empty(self) -> bool:
-        return self._file is None and not (self._path and self._path.exists())
 
     def _put(self, *row: str | bytes | float) -> None:
         put = "INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?)"

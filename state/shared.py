@@ -36,9 +36,6 @@ class RedisStore:
     async def put(self, collection: str, key: str, value: bytes, ttl_s: float) -> None:
         await self._open().set(f"almanac:{collection}:{key}", value, px=max(1, int(ttl_s * 1000)))
 
-    async def delete(self, collection: str, key: str) -> None:
-        await self._open().delete(f"almanac:{collection}:{key}")
-
     async def close(self) -> None:
         client, self._client = self._client, None
         if client is not None:

@@ -92,15 +92,13 @@ def kept(tmp_path: Path) -> State:
     return State(tmp_path / "state", patience_s=PATIENT_S)
 
 
-async def test_what_is_put_is_given_back_until_it_is_deleted(make: Make) -> None:
+async def test_what_was_put_last_is_given_back(make: Make) -> None:
     async with make() as state:
         assert await state.get("weather", "Lima") is None
         await state.put("weather", "Lima", b"\x00\xff warm", 60)
         await state.put("weather", "Lima", b"cold", 60)
         await state.put("air", "Lima", b"fair", 60)
         assert (await state.get("weather", "Lima"), await state.get("air", "Lima")) == (b"cold", b"fair")
-        await state.delete("weather", "Lima")
-        assert (await state.get("weather", "Lima"), await state.get("air", "Lima")) == (None, b"fair")
 
 
 async def test_what_has_ended_is_gone(make: Make) -> None:
@@ -236,7 +234,6 @@ async def test_two_processes_write_at_once_and_the_next_one_finds_it_all(
 async def test_nothing_is_made_before_something_is_written(tmp_path: Path, kept: State) -> None:
     async with kept as state:
         assert await state.get("weather", "Lima") is None
-        await state.delete("weather", "Lima")
         assert not (tmp_path / "state").exists()
         await state.put("weather", "Lima", b"warm", 60)
         file = tmp_path / "state" / "cache.db"
