@@ -42,7 +42,6 @@ class Apertium:
     """
 
     name = "apertium"
-    detects = False
 
     def __init__(self, modes: Path, most_alive: int = 3, idle_s: float = 300.0) -> None:
         self._directory = modes

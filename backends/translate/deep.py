@@ -160,10 +160,6 @@ class DeepTranslator:
         self._doubts = Doubts(self._kind.rubbish)
         self._engine: Any = None
 
-    @property
-    def detects(self) -> bool:
-        return self._kind.detects
-
     def load(self) -> None:
         """Import deep-translator (0.2 s), in a worker thread."""
         codes, usable = _codes(self._kind)
@@ -213,7 +209,7 @@ class DeepTranslator:
     def pair(self, source: str | None, target: str) -> Pair | None:
         into = self._table.find(target)
         out_of = self._table.find(source) if source else ("auto", "")
-        if not into or not out_of or into[0] == out_of[0] or (source is None and not self.detects):
+        if not into or not out_of or into[0] == out_of[0] or (source is None and not self._kind.detects):
             return None
         return Pair(out_of[0], into[0], other_variant(self.name, target, into[1]))
 

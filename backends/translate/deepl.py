@@ -36,7 +36,6 @@ class DeepL:
     """
 
     name = "deepl"
-    detects = True
 
     def __init__(self, key: str, url: str, timeout_s: float) -> None:
         self._key = key

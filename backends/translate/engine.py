@@ -36,10 +36,6 @@ class Rendering(NamedTuple):
 class Engine(Protocol):
     name: str
 
-    @property
-    def detects(self) -> bool:
-        """Whether it takes a text without being told its language."""
-
     def load(self) -> None:
         """Read its tables; runs once, in a worker thread, before anything below."""
 

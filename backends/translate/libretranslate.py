@@ -31,7 +31,6 @@ class LibreTranslate:
     """
 
     name = "libretranslate"
-    detects = True
 
     def __init__(
         self, url: str, key: str, timeout_s: float, clock: Callable[[], float] = time.monotonic
