@@ -49,6 +49,7 @@ class Apertium:
         self._pairs: dict[Ends, LivePair] = {}
         self._routes: dict[Ends, Route] = {}
         self._loaded = False
+        self.generation = ""
 
     def load(self) -> None:
         for path in sorted(self._directory.glob("*.mode")):
@@ -61,7 +62,19 @@ class Apertium:
                         self._pairs.setdefault((source, target), live)
         direct = {ends: Route((live,)) for ends, live in sorted(self._pairs.items())}
         self._routes = direct | dict(self._pivots())
+        self.generation = self._installed()
         self._loaded = True
+
+    def _installed(self) -> str:
+        """The pairs as they lie on this machine; a package that is replaced changes the times."""
+        try:
+            modes = sorted(self._directory.glob("*.mode"))
+            return " ".join(f"{path.stem}:{path.stat().st_mtime_ns}" for path in modes)
+        except OSError:
+            return ""
+
+    async def refresh(self) -> bool:
+        return False
 
     def _pivots(self) -> Iterator[tuple[Ends, Route]]:
         """The shortest way for every two languages that no pair joins; a plain middle before a region's."""

@@ -1,6 +1,6 @@
 """Engines in order: each gets its share of the time, the next one steps in, and one that fails rests."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -55,7 +55,6 @@ class Chain:
         remembered: Remembered,
     ) -> None:
         self.engines = engines
-        self.generations: Mapping[str, str] = {}  # by engine; set once they are loaded
         self._timeout_s, self._clock, self._remembered = timeout_s, clock, remembered
         self._links = {e.name: Link(e, Breaker(FAILURES, REST_S, clock)) for e in engines}
         self._doubts = Doubts()
@@ -75,9 +74,7 @@ class Chain:
         deadline = anyio.current_time() + self._timeout_s
         for number, (engine, pair) in enumerate(fitting):
             link = self._links[engine.name]
-            question = Question(
-                engine.name, self.generations.get(engine.name, ""), pair.source, pair.target, text
-            )
+            question = Question(engine.name, engine.generation, pair.source, pair.target, text)
             if rendering := await self._remembered.get(question):
                 return self._outcome(link, rendering, pair, told)
             if not link.breaker.admit():

@@ -1,7 +1,6 @@
 """Which engines are used, in which order: what the operator names, or what is configured."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 from pydantic import SecretStr
 
@@ -54,18 +53,3 @@ def _made(name: str, settings: TranslateSettings, question_s: float, clock: Call
 
 def _open(key: SecretStr | None) -> str:
     return key.get_secret_value() if key else ""
-
-
-def generation(engine: Engine, settings: TranslateSettings) -> str:
-    """What an engine's answers depend on besides the question: another generation may answer otherwise."""
-    if isinstance(engine, DeepL | LibreTranslate | DeepTranslator):
-        return engine.generation
-    return _installed(settings.apertium_modes)
-
-
-def _installed(modes: Path) -> str:
-    """Apertium's pairs as they lie on this machine; a package that is replaced changes the times."""
-    try:
-        return " ".join(f"{path.stem}:{path.stat().st_mtime_ns}" for path in sorted(modes.glob("*.mode")))
-    except OSError:
-        return ""

@@ -159,6 +159,7 @@ class DeepTranslator:
         self._web = Web(secure=self.url.startswith("https:"), timeout_s=self.timeout_s)
         self._doubts = Doubts(self._kind.rubbish)
         self._engine: Any = None
+        self.generation = ""
 
     def load(self) -> None:
         """Import deep-translator (0.2 s), in a worker thread."""
@@ -168,6 +169,7 @@ class DeepTranslator:
         self._names = {name: tags[codes[name]] for name in usable if codes[name] in tags}
         self._engine = self._private_engine()
         self._web.load()
+        self.generation = f"{self.url} {version('deep-translator')}"
 
     def _private_engine(self) -> Any:
         """The engine's class out of a copy of its module that belongs to this object alone.
@@ -190,9 +192,8 @@ class DeepTranslator:
             setattr(engine, method, _unreachable)
         return engine
 
-    @property
-    def generation(self) -> str:
-        return f"{self.url} {version('deep-translator')}"
+    async def refresh(self) -> bool:
+        return False
 
     def missing(self) -> str:
         return ""

@@ -76,6 +76,9 @@ class DeepL:
     def generation(self) -> str:
         return self._url
 
+    async def refresh(self) -> bool:
+        return False
+
     def languages(self) -> list[str]:
         return self._targets.tags() if self._client else []
 

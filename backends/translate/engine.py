@@ -36,8 +36,15 @@ class Rendering(NamedTuple):
 class Engine(Protocol):
     name: str
 
+    @property
+    def generation(self) -> str:
+        """What its answers depend on besides the question: another generation may answer otherwise."""
+
     def load(self) -> None:
         """Read its tables; runs once, in a worker thread, before anything below."""
+
+    async def refresh(self) -> bool:
+        """Ask what it can do, if that changes and was long ago; whether it is something else now."""
 
     def missing(self) -> str:
         """Why it cannot work on this machine, or nothing."""

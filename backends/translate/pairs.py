@@ -7,10 +7,8 @@ import anyio
 import anyio.to_thread
 
 from backends.translate.chain import Chain
-from backends.translate.chosen import generation
 from backends.translate.elsewhere import Elsewhere
 from backends.translate.languages import Languages, same
-from backends.translate.libretranslate import LibreTranslate
 from backends.translate.results import Language, LanguageList
 from config import TranslateSettings
 from errors import Unknown
@@ -22,7 +20,7 @@ class Pairs:
     """Which pairs there are; the tables of the engines are read when first needed."""
 
     def __init__(self, chain: Chain, settings: TranslateSettings) -> None:
-        self._chain, self._settings = chain, settings
+        self._chain = chain
         self._elsewhere = Elsewhere({engine.name for engine in chain.engines}, settings.local_only)
         self._loading = anyio.Lock()
         self._known: Languages | None = None
@@ -32,11 +30,7 @@ class Pairs:
         async with self._loading:
             if self._known is None:
                 await anyio.to_thread.run_sync(self._load)
-            changed = [
-                await engine.refresh()
-                for engine in self._chain.engines
-                if isinstance(engine, LibreTranslate) and self._chain.awake(engine)
-            ]
+            changed = [await engine.refresh() for engine in self._chain.engines if self._chain.awake(engine)]
             if self._known is None or any(changed):
                 self._known = await anyio.to_thread.run_sync(self._tables)
         return self._known
@@ -44,9 +38,6 @@ class Pairs:
     def _load(self) -> None:
         for engine in self._chain.engines:
             engine.load()
-        self._chain.generations = {
-            engine.name: generation(engine, self._settings) for engine in self._chain.engines
-        }
 
     def _tables(self) -> Languages:
         names: dict[str, str] = {}
