@@ -1,11 +1,13 @@
 """The MCP face: each tool is a signature, a sentence and one call to its backend."""
 
 import json
+import time
 from collections.abc import Iterable
 from typing import Any
 
 from fastmcp import Context
-from mcp.types import ToolAnnotations
+from fastmcp.tools import ToolResult
+from mcp.types import TextContent, ToolAnnotations
 from pydantic import BeforeValidator
 
 READS_HERE = ToolAnnotations(
@@ -14,10 +16,19 @@ READS_HERE = ToolAnnotations(
 READS_NETWORK = ToolAnnotations(
     read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=True
 )
-
 MAKES_HERE = ToolAnnotations(
     read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False
 )
+MAKES_NETWORK = ToolAnnotations(
+    read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=True
+)
+DESTROYS_HERE = ToolAnnotations(
+    read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=False
+)
+ENSURES_HERE = ToolAnnotations(
+    read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False
+)
+_PROGRESS_S = 1.0
 
 
 def _decode(value: Any) -> Any:
@@ -43,3 +54,25 @@ async def warn(ctx: Context, notices: Iterable[str]) -> None:
     """Tell the client what the caller should know of a result; the result says it too."""
     for notice in notices:
         await ctx.warning(notice)
+
+
+def answer(text: str, structured: dict[str, Any]) -> ToolResult:
+    """A result in both its forms, each made once by the caller: FastMCP's own way walks it four times."""
+    return ToolResult.model_construct(
+        content=[TextContent(type="text", text=text)],
+        structured_content=structured,
+        meta=None,
+        is_error=False,
+    )
+
+
+class Progress:
+    """Tells the client how far a call is, once a second at most."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx, self._told = ctx, time.monotonic()
+
+    async def __call__(self, done: float, total: float | None = None, message: str | None = None) -> None:
+        if time.monotonic() - self._told > _PROGRESS_S:
+            self._told = time.monotonic()
+            await self._ctx.report_progress(done, total, message)

@@ -1,27 +1,21 @@
 """`translate_document`: a text of the sandbox into another language, in a new file beside it."""
 
 import io
-import time
 from collections.abc import AsyncIterator
 from pathlib import PurePosixPath
 from typing import Annotated
 
 from fastmcp import Context, FastMCP
-from mcp.types import ToolAnnotations
 from pydantic import Field
 
 from backends.files import Sandbox
 from backends.translate import DocumentResult, Translator
 from errors import TooMuch, Unavailable, quote
-from tools import may_be_left_out, warn
+from tools import MAKES_NETWORK, Progress, may_be_left_out, warn
 from tools.translate import Source, Target
 
-MAKES_NETWORK = ToolAnnotations(
-    read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=True
-)
 PAGE_LINES = 500  # held at once
 SHORTENED = 65_000  # bytes; of a longer line files_read shows only so much
-REPORT_SECONDS = 1.0
 
 
 def register(server: FastMCP, translator: Translator, sandbox: Sandbox) -> None:
@@ -48,13 +42,10 @@ def register(server: FastMCP, translator: Translator, sandbox: Sandbox) -> None:
         before = await sandbox.info(path)
         translator.refuse_large_document(path, before.size)
         new = save_as or _beside(path, pair[0])
-        reported = time.monotonic()
+        progress = Progress(ctx)
 
         async def report(done: int) -> None:
-            nonlocal reported
-            if time.monotonic() - reported > REPORT_SECONDS:
-                reported = time.monotonic()
-                await ctx.report_progress(min(done, before.size), before.size, f"{done:,} characters")
+            await progress(min(done, before.size), before.size, f"{done:,} characters")
 
         await ctx.report_progress(0, before.size)
         told: dict[str, None] = {}

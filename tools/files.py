@@ -16,7 +16,7 @@ from backends.files.searching import Matches
 from backends.files.tree import Found, Listing
 from backends.files.work import Report
 from errors import quote
-from tools import READS_HERE, may_be_left_out, warn
+from tools import READS_HERE, answer, may_be_left_out, warn
 
 TAGS = {"files", "read", "local"}
 
@@ -33,13 +33,7 @@ def register(server: FastMCP, backend: Sandbox) -> None:
 
 
 def _answer(result: Result) -> ToolResult:
-    """The result as text and structure, each made once: FastMCP's own way walks a long one four times."""
-    return ToolResult.model_construct(
-        content=[TextContent(type="text", text=result.model_dump_json())],
-        structured_content=result.model_dump(mode="json"),
-        meta=None,
-        is_error=False,
-    )
+    return answer(result.model_dump_json(), result.model_dump(mode="json"))
 
 
 def _progress(ctx: Context) -> Report:

@@ -1,10 +1,9 @@
 """The sandbox's tools that change it: absent unless writing is on, and asking before anything is lost."""
 
-import time
 from typing import Annotated, Any
 
 from fastmcp import Context, FastMCP
-from mcp.types import InputRequiredResult, ToolAnnotations
+from mcp.types import InputRequiredResult
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from backends.files import Sandbox
@@ -12,18 +11,11 @@ from backends.files.changes import Changes
 from backends.files.changing import Deleted, Made, Moved
 from backends.files.editing import Edited, Replacement
 from backends.files.replacing import Written
-from tools import MAKES_HERE, MaybeJson, warn
+from tools import DESTROYS_HERE, ENSURES_HERE, MAKES_HERE, MaybeJson, Progress, warn
 from tools.confirm import Confirmation
 from tools.files import Path
 
 TAGS = {"files", "write", "local"}
-DESTROYS_HERE = ToolAnnotations(
-    read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=False
-)
-ENSURES_HERE = ToolAnnotations(
-    read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False
-)
-REPORT_SECONDS = 1.0
 MOST_EDITS = 100  # in one call
 
 
@@ -120,13 +112,10 @@ def _register_places(server: FastMCP, changes: Changes, confirmed: Confirmation)
     @server.tool(title="Copy a file", tags=TAGS, annotations=MAKES_HERE)
     async def copy(ctx: Context, path: Path, new_path: NewPath) -> Written:
         """Copy one file with its mode; nothing is replaced."""
-        reported = time.monotonic()
+        progress = Progress(ctx)
 
         async def report(done: int, size: int) -> None:
-            nonlocal reported
-            if time.monotonic() - reported > REPORT_SECONDS:
-                reported = time.monotonic()
-                await ctx.report_progress(done, size, f"{done:,} of {size:,} bytes")
+            await progress(done, size, f"{done:,} of {size:,} bytes")
 
         return await changes.copy(path, new_path, report)
 

@@ -1,6 +1,5 @@
 """Tools that span the domains, registered on the root."""
 
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Protocol
@@ -14,10 +13,9 @@ from backends.sql import Databases
 from backends.sql.results import ExportFormat
 from backends.translate import Translator
 from errors import Unknown, quote
-from tools import MAKES_HERE, READS_HERE, documents, warn
+from tools import MAKES_HERE, READS_HERE, Progress, documents, warn
 from tools.sql import Database, Params, Sql
 
-REPORT_SECONDS = 1.0
 FORMATS: dict[str, ExportFormat] = {".csv": "csv", ".jsonl": "jsonl"}
 
 
@@ -105,16 +103,14 @@ def _register_export(server: FastMCP, databases: Databases, sandbox: Sandbox) ->
             raise Unknown(
                 f"save_as is {quote(save_as)}; its name has to end in .csv or .jsonl, which says the format."
             )
-        size, reported = 0, time.monotonic()
+        size, progress = 0, Progress(ctx)
         async with sandbox.new_file(save_as) as file:
 
             async def write(piece: bytes, rows: int) -> None:
-                nonlocal size, reported
+                nonlocal size
                 await file.write(piece)
                 size += len(piece)
-                if time.monotonic() - reported > REPORT_SECONDS:
-                    reported = time.monotonic()
-                    await ctx.report_progress(rows, message=f"{rows:,} rows, {size:,} bytes")
+                await progress(rows, message=f"{rows:,} rows, {size:,} bytes")
 
             exported = await databases.export(sql, params, form, write, database)
         await warn(ctx, exported.notices)

@@ -4,13 +4,12 @@ from typing import Annotated, Any
 
 from fastmcp import Context, FastMCP
 from fastmcp.tools import ToolResult
-from mcp.types import TextContent
 from pydantic import Field
 
 from backends.sql import Databases
 from backends.sql.results import Plan, Rows, TableDetail, Tables
 from errors import quote
-from tools import READS_HERE, MaybeJson, may_be_left_out, warn
+from tools import READS_HERE, MaybeJson, answer, may_be_left_out, warn
 from tools.aside import lay_aside
 
 TAGS = {"sql", "read", "local"}
@@ -68,19 +67,9 @@ def register(server: FastMCP, backend: Databases) -> None:
 
         rows = await backend.query(sql, params, limit, offset, database, report)
         await warn(ctx, rows.notices)
-        return _encoded(rows)
+        return answer(rows.json_text(), lay_aside(rows.structured(), "rows", rows.rows_json))
 
     @server.tool(title="Explain query", tags=TAGS, annotations=READS_HERE)
     async def explain(sql: Sql, params: Params = None, database: Database = None) -> Plan:
         """How SQLite would run a query, in words: what it scans, which indexes serve, whether it sorts."""
         return await backend.explain(sql, params, database)
-
-
-def _encoded(rows: Rows) -> ToolResult:
-    # The constructor would walk every row twice more; they are JSON values already, and encoded once here.
-    return ToolResult.model_construct(
-        content=[TextContent(type="text", text=rows.json_text())],
-        structured_content=lay_aside(rows.structured(), "rows", rows.rows_json),
-        meta=None,
-        is_error=False,
-    )
