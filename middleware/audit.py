@@ -24,6 +24,7 @@ from errors import Unavailable
 from ledger.recorder import Recorder
 from ledger.unusual import Unusual
 from middleware import outcomes, reference
+from middleware.called import tool_of
 from middleware.caller import caller
 from middleware.outcomes import Outcome
 from middleware.shapes import Shapes, place_of
@@ -75,7 +76,6 @@ class Audit(Middleware):
         self._unusual = Unusual()
         self._known: dict[str, float] = {}
         self._failures = (0, 0)  # the minute, and how many authentications failed in it
-        self._writes: dict[str, bool] = {}
         self._off = settings.path == "off"
         self._name = functools.lru_cache(1_000)(self._shown_name)
 
@@ -111,7 +111,7 @@ class Audit(Middleware):
         self, context: MiddlewareContext[mt.CallToolRequestParams], call_next: CallNext[Any, Any]
     ) -> Any:
         name, arguments = context.message.name, context.message.arguments or {}
-        before = not self._off and await self._changes(name, context)
+        before = not self._off and await _changes(context)
         return await self._recorded("call", name, arguments, context, call_next, before=before)
 
     async def on_read_resource(
@@ -234,23 +234,18 @@ class Audit(Middleware):
             more = count - FAILURES_A_MINUTE
             self._write({"event": "authentication", "outcome": "failed", "who": "others", "count": more})
 
-    async def _changes(self, name: str, context: MiddlewareContext[Any]) -> bool:
-        """Whether a tool changes something, as its annotations say."""
-        known = self._writes.get(name)
-        if known is None:
-            assert context.fastmcp_context is not None  # noqa: S101 - FastMCP sets it on every request
-            tool = await context.fastmcp_context.fastmcp.get_tool(name)
-            known = bool(tool and tool.annotations and tool.annotations.read_only_hint is False)
-            if tool:
-                self._writes[name] = known
-        return known
-
     def _shown_name(self, who: str) -> str:
         """Who called; of a subject that is an e-mail address, or long, a mark and what tells two apart."""
         kind, _, name = who.partition(":")
         printable = "".join(sign for sign in name[:LONGEST_NAME] if sign.isprintable())
         shown = redacted(printable, self._hidden)
         return who if shown == name else f"{kind}:{shown}#{hashlib.sha256(who.encode()).hexdigest()[:8]}"
+
+
+async def _changes(context: MiddlewareContext[mt.CallToolRequestParams]) -> bool:
+    """Whether the tool changes something, as its annotations say."""
+    tool = await tool_of(context)
+    return bool(tool and tool.annotations and tool.annotations.read_only_hint is False)
 
 
 def _length(arguments: Mapping[str, Any]) -> int:

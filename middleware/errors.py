@@ -19,6 +19,7 @@ from pydantic import ValidationError as PydanticValidationError
 
 from errors import Forbidden, Refusal, Unavailable, Unknown, did_you_mean, quote
 from fencing import clean
+from middleware.called import server_of, tool_of
 from middleware.outcomes import refusal_of
 from middleware.reference import reference
 from middleware.shapes import place_of
@@ -53,12 +54,12 @@ class Errors(Middleware):
         except AuthorizationError as error:
             raise Forbidden(f"Your token does not allow {quote(name)}.") from error
         except NotFoundError:
-            tools = [tool.name for tool in await _server(context).list_tools(run_middleware=False)]
+            tools = [tool.name for tool in await server_of(context).list_tools(run_middleware=False)]
             raise Unknown(f"There is no tool {quote(name)}.{did_you_mean(name, tools)}") from None
         except ValidationError as error:
             if not isinstance(error.__cause__, PydanticValidationError):
                 raise ToolError(_failed(error, name)) from error
-            tool = await _server(context).get_tool(name)
+            tool = await tool_of(context)
             schema = tool.parameters if tool else {}
             raise ToolError(bad_arguments(name, error.__cause__, schema)) from None
         except Exception as error:
@@ -73,7 +74,7 @@ class Errors(Middleware):
         self, context: MiddlewareContext[mt.GetPromptRequestParams], call_next: CallNext[Any, Any]
     ) -> Any:
         name, given = context.message.name, context.message.arguments or {}
-        if prompt := await _server(context).get_prompt(name):
+        if prompt := await server_of(context).get_prompt(name):
             takes = {argument.name: argument.required for argument in prompt.arguments or ()}
             for argument in [a for a, required in takes.items() if required and a not in given]:
                 raise _invalid(f"{name} needs {argument}; it takes {', '.join(takes)}.")
@@ -102,11 +103,6 @@ class Errors(Middleware):
 
 def _invalid(text: str) -> MCPError:
     return MCPError(code=mt.INVALID_PARAMS, message=text)
-
-
-def _server(context: MiddlewareContext[Any]) -> Any:
-    assert context.fastmcp_context is not None  # noqa: S101 - FastMCP sets it on every request it dispatches
-    return context.fastmcp_context.fastmcp
 
 
 def _failed(error: Exception, name: str) -> str:

@@ -19,6 +19,7 @@ from fastmcp.tools import ToolResult
 from mcp.types import TextContent
 
 from fencing import LARGE, clean, fenced, is_plain, orders
+from middleware.called import domain_of, domain_of_uri
 
 META = "almanac/provenance"
 OURS = {"status", "settings"}  # all else is fenced, also what is not thought of here
@@ -37,7 +38,7 @@ class Fence(Middleware):
         self, context: MiddlewareContext[mt.CallToolRequestParams], call_next: CallNext[Any, ToolResult]
     ) -> ToolResult:
         result = await call_next(context)
-        domain = context.message.name.split("_", 1)[0]
+        domain = domain_of(context.message.name)
         if domain in OURS or not result.content:  # ours, or a question to the user
             return result
         block = result.content[0]
@@ -55,7 +56,7 @@ class Fence(Middleware):
         self, context: MiddlewareContext[mt.ReadResourceRequestParams], call_next: CallNext[Any, Any]
     ) -> Any:
         result = await call_next(context)
-        domain = str(context.message.uri).removeprefix("almanac://").split("/", 1)[0]
+        domain = domain_of_uri(str(context.message.uri))
         if domain in OURS or not isinstance(result, ResourceResult):
             return result
         told = _from(domain)

@@ -16,6 +16,7 @@ from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 
 from config import LimitsSettings
 from errors import TooMuch, Unavailable
+from middleware.called import tool_of
 from middleware.caller import caller
 
 if TYPE_CHECKING:
@@ -32,18 +33,14 @@ class Limits(Middleware):
     def __init__(self, settings: LimitsSettings, counters: "Counters") -> None:
         self._settings, self._counters = settings, counters
         self._running: Counter[str] = Counter()
-        self._known: set[str] = set()
         self._together = "at_once" in settings.model_fields_set and getattr(counters, "are_shared", False)
 
     async def on_call_tool(
         self, context: MiddlewareContext[mt.CallToolRequestParams], call_next: CallNext[Any, Any]
     ) -> Any:
         name = context.message.name
-        if self._settings.rate and name not in self._known:
-            if await _is_there(name, context):
-                self._known.add(name)
-            else:  # anybody may call anything by any name, and each name that is counted takes room
-                name = "no such tool"
+        if self._settings.rate and await tool_of(context) is None:
+            name = "no such tool"  # anybody may call by any name, and each name that is counted takes room
         return await self._limited(name, context, call_next)
 
     async def on_read_resource(
@@ -101,8 +98,3 @@ class Limits(Middleware):
 
 def _too_many(most: int) -> TooMuch:
     return TooMuch(f"{most} of your calls are running; wait until one is done.")
-
-
-async def _is_there(name: str, context: MiddlewareContext[Any]) -> bool:
-    assert context.fastmcp_context is not None  # noqa: S101 - FastMCP sets it on every request it dispatches
-    return await context.fastmcp_context.fastmcp.get_tool(name) is not None

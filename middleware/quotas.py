@@ -8,6 +8,7 @@ from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 
 from config import LimitsSettings
 from errors import TooMuch
+from middleware.called import domain_of, domain_of_uri, tool_of
 from middleware.caller import caller
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Quotas(Middleware):
     async def on_read_resource(
         self, context: MiddlewareContext[mt.ReadResourceRequestParams], call_next: CallNext[Any, Any]
     ) -> Any:
-        await self._count(str(context.message.uri).removeprefix("almanac://").split("/", 1)[0])
+        await self._count(domain_of_uri(str(context.message.uri)))
         return await call_next(context)
 
     async def left(self) -> dict[str, str]:
@@ -52,7 +53,7 @@ class Quotas(Middleware):
         """Take a call from all that it counts for, or, if one of these is used up, from none."""
         who = caller().key
         taken: list[tuple[str, str]] = []
-        for counted in dict.fromkeys((name, name.split("_", 1)[0])):
+        for counted in dict.fromkeys((name, domain_of(name))):
             rate = self._settings.quotas.get(counted)
             if not rate:
                 continue
@@ -82,7 +83,7 @@ async def _is_an_answer(context: MiddlewareContext[mt.CallToolRequestParams]) ->
     """
     if context.fastmcp_context is None or context.fastmcp_context.input_responses is None:
         return False
-    tool = await context.fastmcp_context.fastmcp.get_tool(context.message.name)
+    tool = await tool_of(context)
     return bool(tool and tool.annotations and tool.annotations.destructive_hint)
 
 
@@ -92,7 +93,7 @@ def _of(left: int | None, rate: str) -> str:
 
 def cost_of(name: str, costs: Mapping[str, int]) -> int:
     """What one call costs: the tool's own price, else its domain's, else 1."""
-    return costs.get(name, costs.get(name.split("_", 1)[0], 1))
+    return costs.get(name, costs.get(domain_of(name), 1))
 
 
 def _when(seconds: float) -> str:

@@ -13,6 +13,7 @@ from fastmcp.server.dependencies import get_access_token, get_context
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 
 from errors import Forbidden, quote
+from middleware.called import server_of, tool_of
 
 SCOPES = frozenset({"read", "write", "admin"})
 Component = TypeVar("Component")
@@ -61,20 +62,20 @@ class Scopes(Middleware):
     async def on_call_tool(
         self, context: MiddlewareContext[mt.CallToolRequestParams], call_next: CallNext[Any, Any]
     ) -> Any:
-        self._check(context.message.name, await _server(context).get_tool(context.message.name))
+        self._check(context.message.name, await tool_of(context))
         return await call_next(context)
 
     async def on_read_resource(
         self, context: MiddlewareContext[mt.ReadResourceRequestParams], call_next: CallNext[Any, Any]
     ) -> Any:
-        uri, server = str(context.message.uri), _server(context)
+        uri, server = str(context.message.uri), server_of(context)
         self._check(uri, await server.get_resource(uri) or await server.get_resource_template(uri))
         return await call_next(context)
 
     async def on_get_prompt(
         self, context: MiddlewareContext[mt.GetPromptRequestParams], call_next: CallNext[Any, Any]
     ) -> Any:
-        self._check(context.message.name, await _server(context).get_prompt(context.message.name))
+        self._check(context.message.name, await server_of(context).get_prompt(context.message.name))
         return await call_next(context)
 
     async def on_request(
@@ -96,8 +97,3 @@ class Scopes(Middleware):
 def _forbidden(name: str, lacks: frozenset[str]) -> Forbidden:
     words = " and ".join(sorted(lacks))
     return Forbidden(f"Your token may not use {quote(name)}: it lacks the scope {words}.")
-
-
-def _server(context: MiddlewareContext[Any]) -> Any:
-    assert context.fastmcp_context is not None  # noqa: S101 - FastMCP sets it on every request it dispatches
-    return context.fastmcp_context.fastmcp
