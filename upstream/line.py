@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -88,10 +89,13 @@ class Line:
                 timeout=httpx2.Timeout(8, connect=3),
                 follow_redirects=False,  # one could lead anywhere, this network included
                 trust_env=False,  # settings alone say where requests go; a stray ALL_PROXY could raise
-                verify=_trust() if self.url.startswith("https:") else False,
+                verify=trust() if self.url.startswith("https:") else False,
                 transport=self.transport,
             )
         return self._client
 
 
-_trust = functools.cache(lambda: httpx2.create_ssl_context(trust_env=False))  # 25 ms, so once for all
+@functools.cache
+def trust() -> ssl.SSLContext:
+    """Whose certificates are believed: 25 ms to read, so once for all."""
+    return httpx2.create_ssl_context(trust_env=False)

@@ -7,7 +7,6 @@ looks like and what an answer means stays its business.
 """
 
 import importlib.util
-import json
 from typing import Any
 
 import anyio
@@ -19,7 +18,7 @@ from backends.translate.doubts import Doubts
 from backends.translate.engine import Pair, Rendering, Trouble
 from backends.translate.languages import Table, other_variant
 from backends.translate.pieces import render_in_pieces
-from backends.translate.web import LONGEST_REST_S, UNREADABLE, Answer, Web, check_status
+from backends.translate.web import LONGEST_REST_S, Answer, Web, check_status, decoded_json
 
 AT_ONCE = 5  # DeepL says no number and asks to be spared bursts
 LIMIT_BYTES = 10_000  # it takes 128 KiB, but a piece has to be done within its deadline
@@ -126,12 +125,7 @@ class DeepL:
     def _ask(self, path: str, question: Any) -> tuple[int, str, Any]:
         """What the client takes for its network; runs in its thread, asks in the event loop."""
         answer = anyio.from_thread.run(self._send, f"{self._url}/{path}", question)
-        try:
-            data = json.loads(answer.text)
-            json.dumps(data, ensure_ascii=False).encode()  # halves of characters, which nothing could send on
-        except (ValueError, RecursionError):
-            raise Trouble(UNREADABLE) from None
-        return answer.status, answer.text, data
+        return answer.status, answer.text, decoded_json(answer.text)
 
     async def _send(self, url: str, question: Any) -> Answer:
         answer = await self._web.send("POST", url, json=question)

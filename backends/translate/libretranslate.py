@@ -11,7 +11,7 @@ from backends.translate.doubts import Doubts
 from backends.translate.engine import Pair, Rendering, Trouble
 from backends.translate.languages import Table, other_variant
 from backends.translate.pieces import render_in_pieces
-from backends.translate.web import LONGEST_REST_S, UNREADABLE, Web, check_status, decoded_json
+from backends.translate.web import LONGEST_REST_S, Web, check_status, decoded_json
 
 AT_ONCE = 4  # its models use all cores for one text
 LIMIT_BYTES = 1_000  # public servers take 2,000 characters; its models take seconds for so many
@@ -121,12 +121,7 @@ class LibreTranslate:
         data = decoded_json(answer.text)
         if not isinstance(data, dict) or "translatedText" not in data:
             raise Trouble("sent an answer without a translation")
-        translated = data["translatedText"]
-        try:
-            str(translated).encode()  # JSON can hold halves of characters, which nothing could send on
-        except ValueError:
-            raise Trouble(UNREADABLE) from None
-        return translated
+        return data["translatedText"]
 
 
 def _languages_in(data: Any) -> dict[str, set[str]]:

@@ -5,7 +5,6 @@ out once, by POST where the service takes it so, for the next engine of the chai
 what is remembered of it is the operator's choice.
 """
 
-import email.utils
 import json
 import re
 import time
@@ -17,7 +16,7 @@ import anyio
 import httpx2
 
 from backends.translate.engine import Trouble
-from upstream import why_no_connection
+from upstream import retry_after, trust, why_no_connection
 
 USER_AGENT = "almanac-mcp-server"
 MAX_ANSWER_BYTES = 2_000_000  # a real answer to the longest question is under 100 kB
@@ -56,13 +55,13 @@ class Web:
     _client: httpx2.AsyncClient | None = field(default=None, init=False)
 
     def load(self) -> None:
-        """Make the client: 25 ms for the certificates, so in a worker thread."""
+        """Make the client; the first in a process reads the certificates, so in a worker thread."""
         self._client = httpx2.AsyncClient(
             headers={"User-Agent": USER_AGENT, **self.headers},
             timeout=httpx2.Timeout(self.timeout_s, connect=min(3, self.timeout_s)),
             follow_redirects=False,  # a redirect leads to a captcha, or where nobody meant to send the text
             trust_env=False,  # settings alone say where a text goes
-            verify=httpx2.create_ssl_context(trust_env=False) if self.secure else False,
+            verify=trust() if self.secure else False,
         )
 
     async def send(
@@ -94,7 +93,7 @@ class Web:
         return Answer(
             response.status_code,
             _decoded(body, charset),
-            _retry_after_s(response.headers.get("retry-after", "")),
+            retry_after(response.headers.get("retry-after", ""), time.time()),
         )
 
     async def aclose(self) -> None:
@@ -113,11 +112,13 @@ def check_status(status: int, retry_after_s: float | None = None) -> None:
 
 
 def decoded_json(text: str) -> Any:
-    """The JSON of an answer; raises Trouble for what is none."""
+    """The JSON of an answer; raises Trouble for what is none, or holds what could not be sent on."""
     try:
-        return json.loads(text)
+        data = json.loads(text)
+        json.dumps(data, ensure_ascii=False).encode()  # halves of characters
     except (ValueError, RecursionError):
         raise Trouble(UNREADABLE) from None
+    return data
 
 
 def _decoded(body: bytearray, charset: str) -> str:
@@ -127,13 +128,3 @@ def _decoded(body: bytearray, charset: str) -> str:
         return body.decode(charset, "replace")
     except LookupError:  # a number that has no part of ISO 8859
         raise Trouble(UNREADABLE) from None
-
-
-def _retry_after_s(header: str) -> float | None:
-    """Seconds, from either form of the header; None if it says nothing usable."""
-    if header.isascii() and header.isdigit():
-        return float(header[:9])
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
-    except (ValueError, OverflowError):
-        return None

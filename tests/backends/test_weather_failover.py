@@ -131,7 +131,7 @@ async def test_a_certificate_of_another_name_is_not_believed(
     provider: str, other_name: tuple[ssl.SSLContext, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there, here = other_name
-    monkeypatch.setattr("upstream.line._trust", lambda: here)
+    monkeypatch.setattr("upstream.line.trust", lambda: here)
     heard: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
