@@ -17,8 +17,8 @@ from fastmcp.tools import ToolResult
 from mcp import MCPError
 from pydantic import ValidationError as PydanticValidationError
 
+from cleaning import clean
 from errors import Forbidden, Refusal, Unavailable, Unknown, did_you_mean, quote
-from fencing import clean
 from middleware.called import server_of, tool_of
 from middleware.outcomes import refusal_of
 from middleware.reference import reference

@@ -18,8 +18,10 @@ from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 from fastmcp.tools import ToolResult
 from mcp.types import TextContent
 
-from fencing import LARGE, clean, fenced, is_plain, orders
+from cleaning import clean
+from fencing import fenced
 from middleware.called import domain_of, domain_of_uri
+from orders import LARGE, is_plain, orders
 
 META = "almanac/provenance"
 OURS = {"status", "settings"}  # all else is fenced, also what is not thought of here

@@ -4,7 +4,8 @@ from typing import Protocol
 
 from fastmcp import FastMCP
 
-from fencing import clean, fenced, given
+from cleaning import clean
+from fencing import fenced, given
 
 
 class HasSchema(Protocol):

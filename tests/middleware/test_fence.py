@@ -16,12 +16,15 @@ from hypothesis import strategies as st
 from mcp import MCPError
 from pydantic import BaseModel
 
-import fencing
+import cleaning
+import orders as looking
+from cleaning import clean
 from config import Settings
 from errors import Unavailable
-from fencing import LARGE, NEEDLES, clean, fenced, is_plain, orders
+from fencing import fenced
 from middleware.errors import Errors
 from middleware.fence import META, Fence
+from orders import LARGE, NEEDLES, is_plain, orders
 from tests.conftest import Connect
 
 ESCAPES = "\x1b[31mred\x1b[0m \x1b]0;title\x07\x9b1m"
@@ -278,6 +281,12 @@ def test_the_quick_look_at_a_long_text_misses_nothing_that_the_slow_one_removes(
     assert clean(text)[0] == text or not is_plain(padding + text + padding)
 
 
+def test_every_character_that_may_go_is_looked_for() -> None:
+    every = [chr(code) for code in range(0x110000)]
+    for form in cleaning._unseen().values():
+        assert all(cleaning.maybe_unseen().match(found[0]) for found in form.finditer("a".join(every)))
+
+
 @pytest.mark.parametrize("needle", NEEDLES)
 def test_the_quick_look_knows_every_needle(needle: str) -> None:
     padding = "Nothing here. " * (LARGE // 10)
@@ -301,7 +310,7 @@ def test_a_mark_is_never_in_the_text_that_it_marks() -> None:
 
 
 def test_without_re2_the_same_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fencing, "_quick", lambda: None)
+    monkeypatch.setattr(looking, "_quick", lambda: None)
     padding = "Nothing here. " * (LARGE // 10)
     assert is_plain(padding)
     assert not is_plain(f"{padding}{ORDER}")
