@@ -1,8 +1,12 @@
 """FastMCP, quicker for a server whose tools are fixed once it has been composed."""
 
 import gc
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from fastmcp import FastMCP
+from fastmcp.server.dependencies import get_access_token
 from fastmcp.tools import Tool
 from fastmcp.utilities.versions import VersionSpec
 
@@ -50,3 +54,37 @@ async def tell_schemas(root: FastMCP) -> None:
     if server is not None and hasattr(server, "get_tool_input_schema"):
         known = {tool.name: tool.parameters for tool in await root.list_tools(run_middleware=False)}
         server.get_tool_input_schema = known.get
+
+
+LISTS = {"tools/list", "prompts/list", "resources/list", "resources/templates/list"}
+MOST_LISTS = 64
+LONGEST_QUESTION = 2_000  # characters; usual ones have a hundred
+
+
+def remember_lists(root: FastMCP) -> None:
+    """Give the list that the same question has had before, in the form in which it is sent.
+
+    What is listed is fixed, and making the list of 22 tools takes 2 ms of 2.3. The question is all that is
+    sent with it, the protocol's version and the scopes of the caller; the first one has passed every check.
+    The list of the protocol's middleware is public, the way to it is not; without it lists are slower.
+    """
+    known: dict[str, dict[str, Any]] = {}
+
+    async def answer(context: Any, call_next: Callable[[Any], Awaitable[Any]]) -> Any:
+        if context.method not in LISTS:
+            return await call_next(context)
+        token = get_access_token()
+        scopes = sorted(token.scopes) if token else None
+        question = json.dumps([context.method, context.protocol_version, context.params, scopes], default=str)
+        if (found := known.get(question)) is None:
+            found = await call_next(context)
+            if not isinstance(found, dict) or len(question) > LONGEST_QUESTION:
+                return found
+            if len(known) == MOST_LISTS:  # as many as anybody likes can be made up
+                known.clear()
+            known[question] = found
+        return dict(found)
+
+    middleware = getattr(getattr(root, "_mcp_server", None), "middleware", None)
+    if isinstance(middleware, list):
+        middleware.insert(0, answer)

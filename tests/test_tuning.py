@@ -6,10 +6,10 @@ import httpx2
 import pytest
 from fastmcp import Client, Context, FastMCP
 from fastmcp.exceptions import ToolError
-from fastmcp.server.auth import AuthContext
+from fastmcp.server.auth import AccessToken, AuthContext
 from fastmcp.server.middleware import Middleware
 
-from tuning import FixedServer, tell_schemas
+from tuning import FixedServer, remember_lists, tell_schemas
 
 
 async def test_a_tool_is_looked_up_once_in_the_root_and_in_the_mount() -> None:
@@ -70,15 +70,8 @@ async def test_a_tool_with_a_check_of_its_own_is_checked_every_time() -> None:
 
 async def listings_of_a_modern_call(root: FastMCP) -> int:
     """How many listings one call of 2026-07-28 over HTTP takes."""
-    listed = 0
-
-    class Counts(Middleware):
-        async def on_list_tools(self, context: Any, call_next: Any) -> Any:
-            nonlocal listed
-            listed += 1
-            return await call_next(context)
-
-    root.add_middleware(Counts())
+    listings = Listings()
+    root.add_middleware(listings)
     app = root.http_app(path="/mcp", stateless_http=True)
     params = {
         "name": "double",
@@ -103,7 +96,7 @@ async def listings_of_a_modern_call(root: FastMCP) -> int:
     ):
         answer = await client.post("/mcp", json=body, headers=heads)
     assert '"result":4' in answer.text.replace(" ", ""), answer.text
-    return listed
+    return listings.count
 
 
 def doubling() -> FastMCP:
@@ -135,3 +128,40 @@ async def test_without_a_way_to_the_protocols_server_nothing_is_told_and_calls_w
         patch.delattr(server, "_mcp_server")
         await tell_schemas(server)
     assert await listings_of_a_modern_call(server) == 1
+
+
+class Listings(Middleware):
+    """Counts them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def on_list_tools(self, context: Any, call_next: Any) -> Any:
+        self.count += 1
+        return await call_next(context)
+
+
+async def test_a_list_is_made_once_for_each_question_and_what_a_token_allows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server, listings = doubling(), Listings()
+    server.add_middleware(listings)
+    remember_lists(server)
+    async with Client(server) as client:
+        first, second = [await client.list_tools_mcp() for _ in range(2)]
+        assert first == second
+        assert listings.count == 1
+        token = AccessToken(token="t", client_id="c", scopes=["read"])
+        monkeypatch.setattr("tuning.get_access_token", lambda: token)
+        await client.list_tools_mcp()
+        assert listings.count == 2
+
+
+async def test_a_long_question_is_answered_and_not_kept() -> None:
+    server, listings = doubling(), Listings()
+    server.add_middleware(listings)
+    remember_lists(server)
+    async with Client(server) as client:
+        for _ in range(2):
+            assert len((await client.list_tools_mcp(cursor="x" * 10_000)).tools) == 1
+    assert listings.count == 2
