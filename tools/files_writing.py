@@ -1,10 +1,10 @@
 """The sandbox's tools that change it: absent unless writing is on, and asking before anything is lost."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastmcp import Context, FastMCP
 from mcp.types import InputRequiredResult
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import Field, WithJsonSchema
 
 from backends.files import Sandbox
 from backends.files.changes import Changes
@@ -19,40 +19,21 @@ TAGS = {"files", "write", "local"}
 MOST_EDITS = 100  # in one call
 
 
-class Edit(BaseModel):
-    """One exact replacement."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    old: str = Field(min_length=1)
-    new: str
-    count: int = Field(1, ge=1)
-
-
-_EDITS: dict[str, Any] = {  # spelled out, as no input schema here holds a reference
-    "type": "array",
-    "description": "Made in order: each old text, exact and found count times, becomes new.",
-    "minItems": 1,
-    "maxItems": MOST_EDITS,
-    "items": {
-        "type": "object",
-        "properties": {
-            "old": {"type": "string", "minLength": 1},
-            "new": {"type": "string"},
-            "count": {"type": "integer", "minimum": 1, "default": 1},
-        },
-        "required": ["old", "new"],
-        "additionalProperties": False,
-    },
-}
+_EDIT = Replacement.model_json_schema()
+del _EDIT["description"]
 Edits = Annotated[
-    list[Edit],
+    list[Replacement],
     MaybeJson,
-    Field(
-        min_length=1,
-        max_length=MOST_EDITS,
+    Field(min_length=1, max_length=MOST_EDITS),
+    WithJsonSchema(  # no input schema here holds a reference
+        {
+            "type": "array",
+            "description": "Made in order: each old text, exact and found count times, becomes new.",
+            "minItems": 1,
+            "maxItems": MOST_EDITS,
+            "items": _EDIT,
+        }
     ),
-    WithJsonSchema(_EDITS),
 ]
 NewPath = Annotated[str, Field(description="New path, which nothing may have yet.")]
 
@@ -89,8 +70,7 @@ def _register_contents(server: FastMCP, changes: Changes, confirmed: Confirmatio
         dry_run: Annotated[bool, Field(description="Change nothing, show a unified diff.")] = False,
     ) -> Edited:
         """Replace exact texts in a file, all of them or none; encoding and line ends stay."""
-        wanted = [Replacement(edit.old, edit.new, edit.count) for edit in edits]
-        edited = await changes.edit(path, wanted, dry_run)
+        edited = await changes.edit(path, edits, dry_run)
         await warn(ctx, edited.notices)
         return edited
 

@@ -6,8 +6,9 @@ still the one that was read.
 
 import difflib
 from bisect import bisect_right
-from dataclasses import dataclass
 from itertools import islice
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from backends import Result
 from backends.files.content import Content
@@ -26,13 +27,14 @@ _NEAR = 5_000  # lines among which a text that is not there is looked for
 _SHOWN = 5  # line numbers told of a text that is there too often
 
 
-@dataclass(frozen=True)
-class Replacement:
+class Replacement(BaseModel):
     """A text, what takes its place, and how often it has to be there."""
 
-    old: str
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    old: str = Field(min_length=1)
     new: str
-    count: int = 1
+    count: int = Field(1, ge=1)
 
 
 class Edited(Result):

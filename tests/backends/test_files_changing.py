@@ -93,8 +93,8 @@ async def unheard(_: int, __: int) -> None: ...
 # What every tool that changes something does with a path; the other paths of those that take two are fine.
 DEEDS: dict[str, Callable[[Sandbox, str], object]] = {
     "write": lambda s, path: write(s, path, "written"),
-    "edit": lambda s, path: s.changes.edit(path, [Replacement("inside", "changed")], False),
-    "dry run": lambda s, path: s.changes.edit(path, [Replacement("inside", "changed")], True),
+    "edit": lambda s, path: s.changes.edit(path, [Replacement(old="inside", new="changed")], False),
+    "dry run": lambda s, path: s.changes.edit(path, [Replacement(old="inside", new="changed")], True),
     "make directory": lambda s, path: s.changes.make_directory(path),
     "move from": lambda s, path: move(s, path, "moved"),
     "move to": lambda s, path: move(s, "spare.txt", path),
@@ -175,7 +175,7 @@ async def test_everything_moves_on_systems_without_renameat2(
         for source, target in (("a.txt", "b.txt"), ("docs", "papers"), ("link", "empty/link")):
             await move(box, source, target)
         await write(box, "b.txt", "written")
-        await box.changes.edit("b.txt", [Replacement("written", "edited")], False)
+        await box.changes.edit("b.txt", [Replacement(old="written", new="edited")], False)
         assert await delete(box, "papers", True) == 3
     assert tree(root) == ["b.txt", "empty", "empty/link"]
     assert (root / "b.txt").read_text() == "edited"
@@ -504,7 +504,7 @@ async def test_a_full_disk_keeps_what_it_has(mounted: Path) -> None:
         for deed in (
             write(box, "new", "x" * 100_000),
             write(box, "a.txt", "x" * 100_000),
-            box.changes.edit("a.txt", [Replacement("inside", "outside", 5_000)], False),
+            box.changes.edit("a.txt", [Replacement(old="inside", new="outside", count=5_000)], False),
             box.changes.copy("a.txt", "b.txt", unheard),
         ):
             with pytest.raises(Unavailable, match="There is no room left for"):
@@ -524,7 +524,7 @@ async def test_a_disk_that_can_only_be_read_says_so(mounted: Path) -> None:
             for deed in (
                 write(box, "new", "x"),
                 write(box, "a.txt", "x"),
-                box.changes.edit("a.txt", [Replacement("inside", "changed")], False),
+                box.changes.edit("a.txt", [Replacement(old="inside", new="changed")], False),
                 box.changes.copy("a.txt", "b.txt", unheard),
                 box.changes.make_directory("x"),
                 move(box, "a.txt", "b.txt"),
@@ -627,8 +627,9 @@ async def test_nothing_is_changed_where_no_path_could_say_what(root: Path, name:
     (lies / "one.txt").write_text("one")
     async with Sandbox(FilesSettings(root=root, write=True), "openat2") as box:
         for change in (
-            write(box, "way/new.txt", "x"), box.changes.edit("way/one.txt", [Replacement("one", "1")], True),
-            box.changes.edit("way/one.txt", [Replacement("one", "1")], False), delete(box, "way/one.txt"),
+            write(box, "way/new.txt", "x"), delete(box, "way/one.txt"),
+            box.changes.edit("way/one.txt", [Replacement(old="one", new="1")], True),
+            box.changes.edit("way/one.txt", [Replacement(old="one", new="1")], False),
             move(box, "way/one.txt", "two.txt"), move(box, "a.txt", "way/a.txt"),
             box.changes.make_directory("way/deep"), box.changes.copy("a.txt", "way/b.txt", unheard),
         ):  # fmt: skip
@@ -731,9 +732,9 @@ async def change_at_random(box: Sandbox, dice: random.Random, number: int) -> No
         case 0:
             await write(box, dice.choice([new, "swap/f.txt", "file.txt", "hard.txt"]), "inside " * number)
         case 1:
-            await box.changes.edit("swap/f.txt", [Replacement("inside", "inside inside")], False)
+            await box.changes.edit("swap/f.txt", [Replacement(old="inside", new="inside inside")], False)
         case 2:
-            await box.changes.edit("file.txt", [Replacement("inside", "inside inside")], False)
+            await box.changes.edit("file.txt", [Replacement(old="inside", new="inside inside")], False)
         case 3:
             await box.changes.make_directory(f"swap/sub/{dice.randrange(3)}/x")
         case 4:

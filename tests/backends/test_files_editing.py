@@ -32,7 +32,9 @@ def edit(root: Path) -> Callable[..., Edited]:
     ) -> Edited:
         async def run() -> Edited:
             async with Sandbox(FilesSettings(root=root, write=True)) as box:
-                return await box.changes.edit(path, [Replacement(*each) for each in edits], dry_run)
+                given = [dict(zip(("old", "new", "count"), each, strict=False)) for each in edits]
+                wanted = [Replacement.model_validate(each) for each in given]
+                return await box.changes.edit(path, wanted, dry_run)
 
         return asyncio.run(run())
 
@@ -153,7 +155,9 @@ def test_edits_that_double_a_text_again_and_again_end_at_the_most_that_is_read(
     async def run() -> None:
         async with Sandbox(FilesSettings(root=root, write=True, max_bytes=100_000)) as box:
             with pytest.raises(TooMuch, match="Edit 17 makes a text of more than 100,000 characters"):
-                await box.changes.edit("file.txt", [Replacement("a", "aa", 2**n) for n in range(40)], dry_run)
+                await box.changes.edit(
+                    "file.txt", [Replacement(old="a", new="aa", count=2**n) for n in range(40)], dry_run
+                )
 
     (root / "file.txt").write_text("a")
     asyncio.run(run())
@@ -163,10 +167,15 @@ def test_edits_that_double_a_text_again_and_again_end_at_the_most_that_is_read(
 def test_edits_that_take_too_long_change_nothing(root: Path) -> None:
     async def run() -> None:
         async with Sandbox(FilesSettings(root=root, write=True, timeout=0.001)) as box:
-            many = [Replacement("two", "owt", 2), Replacement("owt", "two", 2)] * 500
+            many = [
+                Replacement(old="two", new="owt", count=2),
+                Replacement(old="owt", new="two", count=2),
+            ] * 500
             for dry_run in (True, False):
                 with pytest.raises(TooMuch, match=r"take too long, so nothing was changed\. Make fewer"):
-                    await box.changes.edit("file.txt", [*many, Replacement("two", "2", 2)], dry_run)
+                    await box.changes.edit(
+                        "file.txt", [*many, Replacement(old="two", new="2", count=2)], dry_run
+                    )
 
     asyncio.run(run())
     assert (root / "file.txt").read_text() == "one\ntwo\nthree\ntwo\n"
@@ -296,7 +305,7 @@ async def test_of_two_edits_at_once_none_is_lost(root: Path) -> None:
     async def one(box: Sandbox, number: int) -> None:
         for _ in range(200):
             try:
-                await box.changes.edit("file.txt", [Replacement(f"<{number}>", f"[{number}]")], False)
+                await box.changes.edit("file.txt", [Replacement(old=f"<{number}>", new=f"[{number}]")], False)
             except Unavailable:
                 continue
             return
@@ -311,7 +320,7 @@ async def test_an_edit_counts_what_it_writes_and_gives_back_what_it_does_not(roo
     async with Sandbox(FilesSettings(root=root, write=True, max_written=1_000)) as box:
         for _ in range(3):
             with pytest.raises(TooMuch, match="may write 1,000 bytes"):
-                await box.changes.edit("file.txt", [Replacement("one", "x" * 1_000)], False)
-        await box.changes.edit("file.txt", [Replacement("one", "x" * 900)], False)
+                await box.changes.edit("file.txt", [Replacement(old="one", new="x" * 1_000)], False)
+        await box.changes.edit("file.txt", [Replacement(old="one", new="x" * 900)], False)
         with pytest.raises(Refusal):
-            await box.changes.edit("file.txt", [Replacement("x" * 900, "y" * 900)], False)
+            await box.changes.edit("file.txt", [Replacement(old="x" * 900, new="y" * 900)], False)
