@@ -94,7 +94,7 @@ class Kind(NamedTuple):
     read: Callable[[Page], Page]
     quality: str
     detects: bool
-    rubbish: re.Pattern[str]
+    rubbish: re.Pattern[str] | None = None
     wrong_codes: frozenset[str] = frozenset()
     prefer: tuple[str, ...] = ()
 
@@ -109,7 +109,6 @@ KINDS = {
         read=_read_google,
         quality="machine translation",
         detects=True,
-        rubbish=re.compile(r"Error \d{3} \(.{0,80}\)!!1|unusual traffic from your computer"),
     ),
     "mymemory": Kind(
         module="deep_translator.mymemory",
@@ -120,9 +119,7 @@ KINDS = {
         read=_read_mymemory,
         quality="from a translation memory; may be a near match",
         detects=False,
-        rubbish=re.compile(
-            r"MYMEMORY WARNING|INVALID LANGUAGE PAIR|QUERY LENGTH LIMIT|PLEASE SELECT TWO DISTINCT"
-        ),
+        rubbish=re.compile(r"INVALID LANGUAGE PAIR|QUERY LENGTH LIMIT|PLEASE SELECT TWO DISTINCT"),
         # Balkan Gipsy and Valencian, which are Romansh and Cavineña by these codes.
         wrong_codes=frozenset({"rm-RO", "cav-ES"}),
         prefer=("sr-Cyrl-RS", "sr-Latn-RS"),  # the shortest Serbian name is Montenegrin

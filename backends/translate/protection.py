@@ -3,7 +3,7 @@
 `protect` takes a text apart into lines to translate and what is between them. An engine that loses,
 doubles, spoils or swaps a hidden part is found out: `Line.restored` gives None, and the line can then be
 translated around its hidden parts (`Line.fragments`, `Line.rebuilt`), which no engine can spoil.
-`pieces.render_in_pieces` does all of this; an engine calls that, and nothing here.
+`pieces.render_in_pieces` does all of this and is what an engine calls.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Weather: places found offline, what Open-Meteo knows of them, and the US alerts."""
+"""Weather: places found offline, what forecast services know of them, and the US alerts."""
 
 from backends.weather.service import Weather
 

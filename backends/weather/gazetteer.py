@@ -25,6 +25,7 @@ UNLIKE_WEIGHT = 16  # a sixteenth of the letters weighs as much as a city ten ti
 FAME = 0.5  # the power of the number of names; 0 and 1 each find fewer of other lists' cities first
 NAMES = 9  # that a city has, in the middle
 LONGEST = 60  # letters of a name in the database
+BEGUN = 200  # cities read of which a name begins as asked
 SAME_NAME = 300  # more cities than share any name; San Antonio, the commonest, has 52
 REACH = 3  # degrees around a point in which the nearest city is looked for
 COMPARED = 80  # names measured against a misspelt one, those with the most trigrams in common
@@ -128,10 +129,10 @@ class Gazetteer:
         weighed.sort(key=lambda pair: -pair[0])
         return [city for _, city in weighed]
 
-    def beginning(self, start: str, accepts: Accepts, most: int = 200, main_only: bool = False) -> list[City]:
+    def beginning(self, start: str, accepts: Accepts, main_only: bool = False) -> list[City]:
         """Cities of which a name begins like this, the largest first."""
         norm = normalise(start)
-        rows = self._database.execute(PREFIX, (norm, norm + "\U0010ffff", int(main_only), most)).fetchall()
+        rows = self._database.execute(PREFIX, (norm, norm + "\U0010ffff", int(main_only), BEGUN)).fetchall()
         return [city for city in self._cities(number for number, _ in rows) if accepts(city)]
 
     def misspelt(self, name: str, accepts: Accepts, letters: int = 4) -> list[City]:
