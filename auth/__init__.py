@@ -7,12 +7,12 @@ hold another but that: a token that only writes reads nothing.
 import ipaddress
 import sys
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from fastmcp.server.auth import AccessToken, AuthProvider
 
 from auth.tokens import Tokens, mint
-from config import AuthSettings, Settings
+from config import AuthSettings, Scope, Settings, is_loopback
 
 
 class Access(NamedTuple):
@@ -56,7 +56,7 @@ def for_this_run(settings: Settings) -> Settings:
     """The same, with a token made for the run where nothing is said and others can reach the server."""
     if settings.auth.mode or not _is_reached_from_outside(settings):
         return settings
-    token, entry = mint("this-run", ("read", "write", "admin"))
+    token, entry = mint("this-run", get_args(Scope))
     host = settings.host if _is_address(settings.host) else "THIS-HOST"
     # Written, not logged: logs go elsewhere, and no token does.
     sys.stderr.write(
@@ -70,11 +70,8 @@ def for_this_run(settings: Settings) -> Settings:
 
 
 def _is_reached_from_outside(settings: Settings) -> bool:
-    try:
-        here = settings.host == "localhost" or ipaddress.ip_address(settings.host).is_loopback
-    except ValueError:
-        here = False
-    return not here or bool(settings.trusted_proxies)  # a proxy is how others reach loopback
+    # A proxy is how others reach loopback.
+    return not is_loopback(settings.host) or bool(settings.trusted_proxies)
 
 
 def _is_address(host: str) -> bool:

@@ -2,11 +2,11 @@
 
 import argparse
 import os
-import re
 import sys
+from typing import get_args
 
 from auth.tokens import mint
-from config import AuthToken, Scope
+from config import TOKEN_NAME, Scope
 from environment import ConfigurationError, load
 
 
@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
     print(token)
     print("What to set, and then to restart the server:", file=sys.stderr)
     print("ALMANAC_AUTH_MODE=tokens")
-    print(f"ALMANAC_AUTH_TOKENS={','.join(map(_written, (*tokens, entry)))}")
+    print(f"ALMANAC_AUTH_TOKENS={','.join(token.entry() for token in (*tokens, entry))}")
     if any(token.name == options.name for token in tokens):
         print(
             f"Both tokens of {options.name} then work; take the first entry of that name out when "
@@ -37,10 +37,6 @@ def main(arguments: list[str]) -> int:
             file=sys.stderr,
         )
     return 0
-
-
-def _written(token: AuthToken) -> str:
-    return f"{token.name}:{token.sha256}:{'+'.join(token.scopes)}"
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -63,13 +59,13 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def _name(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", text):
+    if not TOKEN_NAME.fullmatch(text):
         raise argparse.ArgumentTypeError("a name has letters, digits, and . _ @ - after the first")
     return text
 
 
 def _scopes(text: str) -> tuple[Scope, ...]:
-    known: tuple[Scope, ...] = ("read", "write", "admin")
+    known: tuple[Scope, ...] = get_args(Scope)
     asked = {part.strip() for part in text.replace("+", ",").split(",")}
     if not asked <= set(known):
         raise argparse.ArgumentTypeError("scopes are read, write and admin")

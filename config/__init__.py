@@ -18,6 +18,7 @@ from pydantic import (
 
 from config.domains import HIDDEN, FilesSettings, SqlSettings, TranslateSettings, WeatherSettings
 from config.guards import (
+    TOKEN_NAME,
     AuditSettings,
     AuthSettings,
     AuthToken,
@@ -36,6 +37,7 @@ from config.kinds import (
     SharedUrl,
     Tags,
     comma_separated,
+    is_loopback,
     on_loopback,
     writable,
 )
@@ -44,6 +46,7 @@ __all__ = [
     "HERE",
     "HIDDEN",
     "PREFIX",
+    "TOKEN_NAME",
     "AuditSettings",
     "AuthSettings",
     "AuthToken",
@@ -58,6 +61,7 @@ __all__ = [
     "TranslateSettings",
     "Variable",
     "WeatherSettings",
+    "is_loopback",
     "on_loopback",
     "shown",
     "variables",

@@ -58,6 +58,9 @@ def _scopes(text: str) -> tuple[Scope, ...]:
     return tuple(scope for scope in get_args(Scope) if scope in parts)
 
 
+TOKEN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+
+
 class AuthToken(Section):
     """A token that lets a caller in: whose it is, its SHA-256 and what it may do; shown without the hash."""
 
@@ -66,7 +69,11 @@ class AuthToken(Section):
     scopes: tuple[Scope, ...]
 
     def __str__(self) -> str:
-        return f"{self.name}:***:{'+'.join(self.scopes)}"
+        return self.entry("***")
+
+    def entry(self, sha256: str = "") -> str:
+        """As the setting has it."""
+        return f"{self.name}:{sha256 or self.sha256}:{'+'.join(self.scopes)}"
 
 
 def _tokens(value: Any) -> Any:
@@ -76,9 +83,7 @@ def _tokens(value: Any) -> Any:
     for number, part in enumerate(comma_separated(value), 1):
         name, _, rest = part.partition(":")
         digest, _, scopes = rest.partition(":")
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", name) or not re.fullmatch(
-            r"[0-9a-f]{64}", digest
-        ):
+        if not TOKEN_NAME.fullmatch(name) or not re.fullmatch(r"[0-9a-f]{64}", digest):
             raise ValueError(f"each entry is name:SHA-256 of the token:scopes; entry {number} is not")
         found.append(AuthToken(name=name, sha256=digest, scopes=_scopes(scopes)))
     return tuple(found)

@@ -90,8 +90,11 @@ def kept_here(local_only: bool, info: ValidationInfo) -> bool:
 
 
 def on_loopback(url: str) -> bool:
+    return is_loopback(urlsplit(url).hostname or "")
+
+
+def is_loopback(host: str) -> bool:
     """Whether an address is this machine's own, told without asking anybody."""
-    host = urlsplit(url).hostname or ""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -5,17 +5,18 @@ A component with a tag `read`, `write` or `admin` needs the scopes of these name
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import mcp.types as mt
 from fastmcp.server.auth import AccessToken
 from fastmcp.server.dependencies import get_access_token, get_context
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 
+from config import Scope
 from errors import Forbidden, quote
 from middleware.called import server_of, tool_of
 
-SCOPES = frozenset({"read", "write", "admin"})
+SCOPES = frozenset[str](get_args(Scope))
 Component = TypeVar("Component")
 
 
