@@ -141,7 +141,7 @@ HIDDEN = (
     ".env*", "!.env.example", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "id_rsa*",
     "id_dsa*", "id_ecdsa*", "id_ed25519*", ".git/", ".hg/", ".svn/", ".ssh/", ".gnupg/", ".aws/", ".azure/",
     ".kube/", ".docker/", ".netrc", "_netrc", ".npmrc", ".pypirc", ".pgpass", ".git-credentials", ".htpasswd",
-    ".almanac-*.part",
+    "*.ppk", ".my.cnf", ".dockercfg", ".vault-token", "credentials.json", ".almanac-*.part",
 )
 # fmt: on
 

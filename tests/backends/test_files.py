@@ -203,6 +203,7 @@ def test_the_default_deny_list_hides_secrets_and_nothing_else() -> None:
         ".env", ".env.production", "a/b/.env", "x.pem", "a/X.PEM", "server.key", "id_rsa", "id_rsa.pub",
         "id_ed25519", "a.p12", "a.pfx", ".git/config", "a/.git/HEAD", ".ssh/config", ".aws/credentials",
         ".netrc", ".npmrc", ".pypirc", ".ENV", ".GIT/x", ".e\u200bnv",
+        "a.ppk", ".my.cnf", ".dockercfg", ".vault-token", "a/credentials.json",
     ):  # fmt: skip
         assert deny.hides(tuple(path.split("/"))), path
     for path in (
@@ -214,6 +215,7 @@ def test_the_default_deny_list_hides_secrets_and_nothing_else() -> None:
         ".gitignore",
         "pem",
         "ssh.md",
+        "credentials.md",
     ):
         assert not deny.hides(tuple(path.split("/"))), path
 
