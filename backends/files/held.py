@@ -8,7 +8,6 @@ what was meant goes back.
 import errno
 import os
 import secrets
-import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
@@ -131,10 +130,6 @@ def check_sayable(path: str, real: Parts) -> None:
 
 def changed(path: str) -> Unavailable:
     return Unavailable(f"{quote(path)} has changed meanwhile; nothing was done. Look at it and call again.")
-
-
-def is_regular(status: os.stat_result) -> bool:
-    return stat.S_ISREG(status.st_mode)
 
 
 def refuse(error: OSError, path: str) -> NoReturn:
