@@ -72,6 +72,11 @@ _ORDERS: tuple[tuple[tuple[str, ...], str, bool], ...] = (
     ),
 )
 NEEDLES = tuple(dict.fromkeys(needle for needles, _, _ in _ORDERS for needle in needles))
+# Each needle has one of these in it, so that a text without them, as most are, is looked through less often.
+HINTS = (
+    "ignor", "disregard", "forget", "overrid", "bypass", "system", " now", "inst", "assist", "<|", "the user",
+    "istruz", "anweis", "инструкц", "指", "说明",
+)  # fmt: skip
 # What is a Latin letter when case does not matter; all else keeps its place in lower case.
 _ODD_CASES = (("\u0130", "i"), ("\u0131", "i"), ("\u017f", "s"), ("\u212a", "k"))
 
@@ -79,6 +84,12 @@ _ODD_CASES = (("\u0130", "i"), ("\u0131", "i"), ("\u017f", "s"), ("\u212a", "k")
 @functools.cache
 def _orders() -> tuple[tuple[tuple[str, ...], re.Pattern[str], bool], ...]:
     return tuple((needles, re.compile(form, re.IGNORECASE), first) for needles, form, first in _ORDERS)
+
+
+@functools.cache
+def _seen() -> bytes:
+    """The ASCII characters of which none is unseen."""
+    return bytes(code for code in range(128) if not maybe_unseen().match(chr(code)))
 
 
 @functools.cache
@@ -96,12 +107,16 @@ def is_plain(text: str) -> bool:
     """Whether nothing in a text needs a closer look; quick, and no only if there may be something."""
     if len(text) >= LARGE and (quick := _quick()) is not None:
         return quick.search(text.encode("utf-8", "surrogatepass")) is None
-    if "\\u00" in text or maybe_unseen().search(text):
+    # What is left without the ASCII that is seen is little, if anything: a tenth of the time.
+    rest = text.encode("utf-8", "surrogatepass").translate(None, _seen())
+    if rest and maybe_unseen().search(rest.decode("utf-8", "surrogatepass")):
+        return False
+    if "\\" in text and "\\u00" in text:
         return False
     lowered = _lowered(_spaced(text))
-    for needle in NEEDLES:  # noqa: SIM110 - any() over a generator takes twice as long
-        if needle in lowered:
-            return False
+    for hint in HINTS:
+        if hint in lowered:
+            return not any(needle in lowered for needle in NEEDLES)
     return True
 
 
