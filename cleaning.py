@@ -47,6 +47,14 @@ def maybe_unseen() -> re.Pattern[str]:
     return re.compile(_MAYBE)
 
 
+def printable(text: str, but: str = "") -> str:
+    """The text with a mark for each character that a terminal would obey, or not show, but for these."""
+    if text.isprintable():
+        return text
+    shown = (sign if sign.isprintable() or sign in but else "\N{REPLACEMENT CHARACTER}" for sign in text)
+    return "".join(shown)
+
+
 def clean(text: str, is_json: bool = False) -> tuple[str, dict[str, int]]:
     """The text without what is not seen, and how much of it there was, by kind.
 

@@ -8,11 +8,17 @@ from typing import Any
 import structlog
 from mcp import MCPDeprecationWarning
 
+from cleaning import printable
 from redaction import redacted
+
+SHARED: list[structlog.types.Processor] = [
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
 
 
 class Redacted(structlog.stdlib.ProcessorFormatter):
-    """Takes secrets and personal data out of a line when it is whole, tracebacks and all.
+    """Takes what is secret, personal or obeyed by a terminal out of a whole line, tracebacks and all.
 
     Args:
         secrets: What is taken out whatever its form.
@@ -23,7 +29,23 @@ class Redacted(structlog.stdlib.ProcessorFormatter):
         self._secrets = secrets
 
     def format(self, record: logging.LogRecord) -> str:
-        return redacted(super().format(record), self._secrets)
+        return printable(redacted(super().format(record), self._secrets), but="\n\t")
+
+
+def lines(secrets: tuple[str, ...] = ()) -> Redacted:
+    """How a line is written."""
+    return Redacted(
+        secrets,
+        foreign_pre_chain=SHARED,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.dev.ConsoleRenderer(
+                colors=False,  # which would stand between a name and its secret
+                # The default one prints every local variable, a caller's arguments among them.
+                exception_formatter=structlog.dev.plain_traceback,
+            ),
+        ],
+    )
 
 
 def configure(level: str, secrets: tuple[str, ...] = ()) -> None:
@@ -33,25 +55,8 @@ def configure(level: str, secrets: tuple[str, ...] = ()) -> None:
         level: The least severe that is written.
         secrets: What no line may hold.
     """
-    shared: list[structlog.types.Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        Redacted(
-            secrets,
-            foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.dev.ConsoleRenderer(
-                    colors=sys.stderr.isatty(),
-                    # The default one prints every local variable, a caller's arguments among them.
-                    exception_formatter=structlog.dev.plain_traceback,
-                ),
-            ],
-        )
-    )
+    handler.setFormatter(lines(secrets))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     # A refusal and a caller's bad argument are answered to the caller; FastMCP would log each as well,
     # and a refused resource with its traceback.
@@ -65,7 +70,7 @@ def configure(level: str, secrets: tuple[str, ...] = ()) -> None:
     # It has a level of its own, and writes every message that goes to a client.
     logging.getLogger("fastmcp.server.context.to_client").setLevel(logging.WARNING)
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )

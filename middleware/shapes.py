@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
+from cleaning import printable
 from config import Domain
 from redaction import redacted, redacted_value
 
@@ -69,8 +70,7 @@ class Shapes:
 
     def name(self, name: str) -> str:
         """What was called, which the caller may have made up; on a terminal it may do nothing."""
-        shown = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in name[:80])
-        return redacted(shown, self._secrets)
+        return redacted(printable(name[:80]), self._secrets)
 
 
 def place_of(uri: str) -> str:

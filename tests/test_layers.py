@@ -54,7 +54,7 @@ MAY_IMPORT = {
     "environment": {"config"},
     "errors": set[str](),
     "config": {"config"},
-    "logs": {"redaction"},
+    "logs": {"redaction", "cleaning"},
     "wire": set[str](),
     "transport": {"wire", "tools"},
     "tuning": set[str](),
