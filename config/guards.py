@@ -40,7 +40,13 @@ class LimitsSettings(Section):
     costs: Annotated[dict[CountedName, Credits], BeforeValidator(named_values)] = Field(
         {}, description="Credits one call costs, by domain or tool: translate=5,status=0. Others cost 1."
     )
-    at_once: int = Field(64, ge=1, le=10_000, description="Calls of one caller that may run at once.")
+    at_once: int = Field(
+        64,
+        ge=1,
+        le=10_000,
+        description="Calls of one caller that may run at once; if set, over all replicas that share "
+        "ALMANAC_STATE_URL.",
+    )
     on_failure: Literal["refuse", "local"] = Field(
         "refuse",
         description="While the shared storage of the counters fails: refuse calls, or let each replica count "
