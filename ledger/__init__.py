@@ -55,6 +55,11 @@ def rotated(path: Path) -> list[Path]:
     return sorted(numbered)
 
 
+def audit_files(path: Path) -> list[Path]:
+    """All files of the chain, oldest first."""
+    return [*rotated(path), *([path] if path.exists() else [])]
+
+
 def read_head(stored: bytes, key: bytes) -> Head | None:
     """What the head says; None if it is not ours."""
     text, signed = stored[:HEAD_LENGTH], stored[HEAD_LENGTH : HEAD_LENGTH + 2 * CHAIN_BYTES]
@@ -165,8 +170,8 @@ class Ledger:
 
     def _without_head(self, was_there: bool) -> tuple[Head, list[bytes]]:
         """A new chain, or one that goes on after the last line there is."""
-        files = [*rotated(self._path), *([self._path] if self._path.exists() else [])]
-        last = next((last for file in reversed(files) if (last := _last_line(file))), None)
+        lines = map(_last_line, reversed(audit_files(self._path)))
+        last = next(filter(None, lines), None)
         if last is None and not was_there:
             self._open(1)
             return Head(0, os.fstat(self._file).st_size, 1, GENESIS), []

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ledger import CHAIN_BYTES, GENESIS, Head, head_path, link, parse, read_head, rotated
+from ledger import GENESIS, Head, audit_files, head_path, link, parse, read_head
 
 MOST_PROBLEMS = 100
 MOST_TRIES = 5
@@ -28,11 +28,6 @@ class Verdict(NamedTuple):
     chain: str
     problems: tuple[str, ...]
     notes: tuple[str, ...]
-
-
-def audit_files(path: Path) -> list[Path]:
-    """All files of the chain, oldest first."""
-    return [*rotated(path), *([path] if path.exists() else [])]
 
 
 def events(path: Path) -> Iterator[dict[str, Any]]:
@@ -180,6 +175,3 @@ class _Walk:
             self.notes.append(
                 f"Numbers 1 to {self.first - 1} were removed by the server, as it keeps so many files."
             )
-
-
-__all__ = ["CHAIN_BYTES", "Verdict", "audit_files", "events", "verify"]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ledger import Ledger, head_path, rotated
-from ledger.reading import Verdict, audit_files, events, verify
+from ledger import Ledger, audit_files, head_path, rotated
+from ledger.reading import Verdict, events, verify
 
 KEY = b"k" * 32
 HERE = Path(__file__).resolve().parents[2]
