@@ -14,7 +14,7 @@ import limits
 import structlog
 from limits import RateLimitItem
 from limits.aio.storage import RedisStorage
-from limits.aio.strategies import FixedWindowRateLimiter, SlidingWindowCounterRateLimiter
+from limits.aio.strategies import FixedWindowRateLimiter, RateLimiter, SlidingWindowCounterRateLimiter
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.exceptions import RedisError
 
@@ -124,17 +124,13 @@ class Counters:
         return left
 
     async def _take(self, storage: Any, limit: RateLimitItem, what: tuple[str, ...], cost: int) -> float:
-        if limit.GRANULARITY.name != "day":
-            strategy = SlidingWindowCounterRateLimiter(storage)
-            if await strategy.hit(limit, *what, cost=cost):
-                return 0
-            return max(1.0, (await strategy.get_window_stats(limit, *what)).reset_time - time.time())
-        today = _today(what)
-        fixed = FixedWindowRateLimiter(storage)
-        if await fixed.hit(limit, *today, cost=cost):
+        strategy, key = _window(storage, limit, what)
+        if await strategy.hit(limit, *key, cost=cost):
             return 0
+        if not _is_daily(limit):
+            return max(1.0, (await strategy.get_window_stats(limit, *key)).reset_time - time.time())
         if cost > 1:  # what is left may do for something cheaper
-            await storage.incr(limit.key_for(*today), limit.get_expiry(), amount=-cost)
+            await storage.incr(limit.key_for(*key), limit.get_expiry(), amount=-cost)
         return DAY_SECONDS - time.time() % DAY_SECONDS
 
     def _failed(self, error: Exception) -> None:
@@ -178,21 +174,27 @@ class Counters:
     async def give_back(self, rate: str, *what: str) -> None:
         """Undo the count of a call that something else refused; a window that slides keeps it."""
         limit = parse(rate)
-        if limit.GRANULARITY.name == "day":
+        if _is_daily(limit):
+            _, key = _window(self._storage, limit, what)
             with contextlib.suppress(*FAILURES):
-                await self._storage.incr(limit.key_for(*_today(what)), limit.get_expiry(), amount=-1)
+                await self._storage.incr(limit.key_for(*key), limit.get_expiry(), amount=-1)
 
     async def left(self, rate: str, *what: str) -> int | None:
         """How many are left; None where that cannot be told now."""
         limit = parse(rate)
-        daily = limit.GRANULARITY.name == "day"
-        strategy = (FixedWindowRateLimiter if daily else SlidingWindowCounterRateLimiter)(self._storage)
-        identifiers = _today(what) if daily else what
+        strategy, key = _window(self._storage, limit, what)
         try:
-            return max(0, (await strategy.get_window_stats(limit, *identifiers)).remaining)
+            return max(0, (await strategy.get_window_stats(limit, *key)).remaining)
         except FAILURES:
             return None
 
 
-def _today(what: tuple[str, ...]) -> tuple[str, ...]:
-    return (*what, time.strftime("%Y-%m-%d", time.gmtime()))
+def _is_daily(limit: RateLimitItem) -> bool:
+    return limit.GRANULARITY.name == "day"
+
+
+def _window(storage: Any, limit: RateLimitItem, what: tuple[str, ...]) -> tuple[RateLimiter, tuple[str, ...]]:
+    """What counts, and under what: a day's window is the date's, any other slides."""
+    if _is_daily(limit):
+        return FixedWindowRateLimiter(storage), (*what, time.strftime("%Y-%m-%d", time.gmtime()))
+    return SlidingWindowCounterRateLimiter(storage), what
