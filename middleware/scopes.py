@@ -2,6 +2,8 @@
 
 A component with a tag `read`, `write` or `admin` needs the scopes of these names, one without any needs
 `admin`. Over STDIO and in this process nobody is asked. What may not be called is not listed either.
+
+FastMCP's own AuthMiddleware would say of a tool that is not there that the token does not allow it.
 """
 
 from collections.abc import Callable, Sequence
@@ -44,7 +46,7 @@ class Scopes(Middleware):
 
     def missing(self, tags: set[str]) -> frozenset[str]:
         """What the caller lacks for a component with these tags."""
-        return ((SCOPES & tags) or frozenset({"admin"})) - self.of_caller()
+        return _needed(tags) - self.of_caller()
 
     async def on_list_tools(self, context: MiddlewareContext[Any], call_next: CallNext[Any, Any]) -> Any:
         return self._allowed(await call_next(context))
@@ -87,12 +89,17 @@ class Scopes(Middleware):
         return await call_next(context)
 
     def _allowed(self, components: Sequence[Component]) -> list[Component]:
-        return [component for component in components if not self.missing(getattr(component, "tags", set()))]
+        held = self.of_caller()
+        return [component for component in components if _needed(getattr(component, "tags", set())) <= held]
 
     def _check(self, name: str, component: Any) -> None:
         """Refuses a component that the caller may not use; one that is not there is for others to refuse."""
         if component is not None and (lacks := self.missing(component.tags)):
             raise _forbidden(name, lacks)
+
+
+def _needed(tags: set[str]) -> frozenset[str]:
+    return (SCOPES & tags) or frozenset({"admin"})
 
 
 def _forbidden(name: str, lacks: frozenset[str]) -> Forbidden:

@@ -74,7 +74,7 @@ def guarded(root: FastMCP, settings: Settings, access: Access | None) -> ASGIApp
         path=PATH,
         middleware=inner,
         stateless_http=True,  # any process can answer any request, in both eras
-        host_origin_protection=False,  # ours says what to set, and answers in JSON
+        host_origin_protection=False,  # FastMCP's lets pages of any loopback port call
     )
     if settings.allowed_origins:
         app = CORSMiddleware(
