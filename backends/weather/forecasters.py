@@ -16,6 +16,7 @@ from upstream import Kept, Upstream
 T = TypeVar("T")
 V = TypeVar("V")
 Report = Callable[[str], Awaitable[None]]  # told what a call is at, a sentence a step
+Connect = Callable[..., Upstream]  # makes a connection of what sets it apart from the others
 
 OTHERWISE = "weather_find_place works without it."
 

@@ -3,19 +3,18 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Any, Self
+from typing import Any
 
-import httpx2
 from pydantic import AwareDatetime, BaseModel, Field
 
 from backends.weather.dialects import code_of_symbol
-from backends.weather.forecasters import NotCovered, Point
+from backends.weather.forecasters import Connect, NotCovered, Point
 from backends.weather.gazetteer import City
 from backends.weather.outlook import HOUR, Outlook, Step, numbers
 from backends.weather.replies import MOST_TIMES
 from config import WeatherSettings
 from errors import Unavailable
-from upstream import Declined, Kept, Store, Unusable, Upstream, not_admitted
+from upstream import Declined, Kept, Unusable, not_admitted
 
 CREDIT = "Data from MET Norway, CC BY 4.0"
 PATH = "/weatherapi/locationforecast/2.0/complete"  # compact has neither gusts nor chances
@@ -59,32 +58,17 @@ class MetNorway:
     def __init__(
         self,
         settings: WeatherSettings,
-        agent: str,
-        transport: httpx2.AsyncBaseTransport | None,
+        connect: Connect,
         clock: Callable[[], float],
-        store: Store | None = None,
     ) -> None:
         self._clock = clock
-        self.service = Upstream(
+        self.service = connect(
             name=self.name,
             url=settings.met_norway_url,
-            agent=agent,  # without one, or with a library's, it answers 403
-            timeout_s=settings.timeout,
             pace_s=PACE_S,
             most_bytes=MOST_BYTES,
             final=not_admitted,
-            transport=transport,
-            clock=clock,
-            store=store,
-            collection="weather",
         )
-
-    async def __aenter__(self) -> Self:
-        await self.service.__aenter__()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.service.__aexit__()
 
     def covers(self, city: City) -> bool:
         """The whole world."""

@@ -3,22 +3,22 @@
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated, Any, Self
+from functools import partial
+from typing import Annotated, Any
 
-import httpx2
 from pydantic import AwareDatetime, BaseModel, Field
 
 from backends.weather.alerts import Told, covers, may_cover, read_alerts
 from backends.weather.codes import MOST_VALUE
 from backends.weather.dialects import code_of_words, degrees_of, kmh_of
-from backends.weather.forecasters import NotCovered, Point
+from backends.weather.forecasters import Connect, NotCovered, Point
 from backends.weather.gazetteer import City
 from backends.weather.outlook import Outlook, Step
 from backends.weather.replies import MOST_TIMES
 from backends.weather.texts import Timezone
 from config import WeatherSettings
 from errors import Unavailable
-from upstream import Declined, Kept, Store, Unusable, Upstream, not_admitted
+from upstream import Declined, Kept, Unusable, not_admitted
 
 CREDIT = "US National Weather Service"
 
@@ -81,42 +81,22 @@ class Nws:
     def __init__(
         self,
         settings: WeatherSettings,
-        agent: str,
-        transport: httpx2.AsyncBaseTransport | None,
+        connect: Connect,
         clock: Callable[[], float],
-        store: Store | None = None,
     ) -> None:
         self._clock = clock
-
-        def service(otherwise: str) -> Upstream:
-            return Upstream(
-                name=self.name,
-                url=settings.nws_url,
-                agent=agent,
-                timeout_s=settings.timeout,
-                otherwise=otherwise,
-                headers={"Accept": "application/geo+json"},  # without it old answers were seen
-                final=not_admitted,
-                retry_on=frozenset({500, 502, 503, 504}),  # its 500s come and go
-                transport=transport,
-                clock=clock,
-                store=store,
-                collection="weather",
-            )
-
+        service = partial(
+            connect,
+            name=self.name,
+            url=settings.nws_url,
+            headers={"Accept": "application/geo+json"},  # without it old answers were seen
+            final=not_admitted,
+            retry_on=frozenset({500, 502, 503, 504}),  # its 500s come and go
+        )
         # Two, so that a forecast that fails does not keep an alert from being asked for.
-        self.alerting = service("weather_forecast works without it.")
-        self.service = service("")
+        self.alerting = service(otherwise="weather_forecast works without it.")
+        self.service = service()
         self.services = (self.alerting, self.service)
-
-    async def __aenter__(self) -> Self:
-        for service in self.services:
-            await service.__aenter__()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        for service in self.services:
-            await service.__aexit__()
 
     def covers(self, city: City) -> bool:
         """Whether the place is in its area, or near enough that only the service can tell."""

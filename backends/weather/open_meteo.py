@@ -5,14 +5,11 @@ Everything is asked for in metric units and in the place's own time; `results.in
 
 import re
 from collections.abc import Awaitable, Callable, Hashable, Mapping
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, TypeVar
 
-import httpx2
-
-from backends.weather.forecasters import NotCovered
+from backends.weather.forecasters import Connect, NotCovered
 from backends.weather.gazetteer import City
 from backends.weather.replies import (
     POLLUTANTS,
@@ -27,7 +24,7 @@ from backends.weather.replies import (
 from backends.weather.results import Air, Day, Now
 from config import WeatherSettings
 from errors import Unavailable
-from upstream import Budget, Declined, Final, Kept, Store, Upstream
+from upstream import Budget, Declined, Final, Kept, Upstream
 
 T = TypeVar("T")
 
@@ -121,30 +118,22 @@ class OpenMeteo:
     def __init__(
         self,
         settings: WeatherSettings,
-        agent: str,
-        transport: httpx2.AsyncBaseTransport | None,
+        connect: Connect,
         clock: Callable[[], float],
-        store: Store | None = None,
     ) -> None:
         key = settings.open_meteo_key.get_secret_value() if settings.open_meteo_key else ""
         budget = Budget(FREE, clock)
 
         def service(name: str, url: str, otherwise: str = "") -> Upstream:
             free = not key and bool(OFFICIAL.match(url))
-            return Upstream(
+            return connect(
                 name=name,
                 url=_host(url, key),
-                agent=agent,
-                timeout_s=settings.timeout,
                 otherwise=otherwise,
                 secrets={"apikey": key} if key else {},
                 at_once=FREE_AT_ONCE if free else AT_ONCE,
                 final=self._final,
                 budget=budget if free else None,
-                transport=transport,
-                clock=clock,
-                store=store,
-                collection="weather",
             )
 
         works = "weather_find_place works without it."
@@ -154,15 +143,6 @@ class OpenMeteo:
         self._geocoding = service("Open-Meteo's geocoder", settings.geocoding_url)
         self.services = (self._forecast, self._archive, self._air, self._geocoding)
         self._clock = clock
-
-    async def __aenter__(self) -> Self:
-        self._stack = AsyncExitStack()
-        for service in self.services:
-            await self._stack.enter_async_context(service)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
 
     def covers(self, city: City) -> bool:
         """The whole world; one that is self-hosted may have less, and says so by telling nothing."""

@@ -7,6 +7,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from backends import Result
+from backends.weather.gazetteer import City
 
 Units = Literal["metric", "imperial"]
 Number = float | None  # None: the provider has no value, and the answer leaves it out
@@ -25,6 +26,12 @@ QUANTITIES = {
     "temperature_min": "temperature", "wind": "wind", "wind_gusts": "wind", "wind_max": "wind",
     "precipitation": "precipitation",
 }  # fmt: skip
+AIR_UNITS = {
+    "pollutants": "μg/m³",
+    "european_aqi": "0-20 good, -40 fair, -60 moderate, -80 poor, -100 very poor, above extremely poor",
+    "us_aqi": "0-50 good, -100 moderate, -150 unhealthy for sensitive groups, -200 unhealthy, "
+    "-300 very unhealthy, above hazardous",
+}
 
 
 def unit_names(units: Units, **others: str) -> dict[str, str]:
@@ -78,6 +85,19 @@ class Place(Record):
     latitude: float
     longitude: float
     timezone: str
+
+    @classmethod
+    def of(cls, city: City, **more: Any) -> Self:
+        """A city's, with what is known besides or better."""
+        known = {
+            "name": city.name,
+            "region": city.region,
+            "country": city.country,
+            "latitude": round(city.latitude, 4),
+            "longitude": round(city.longitude, 4),
+            "timezone": city.timezone,
+        }
+        return cls(**known | more)
 
 
 class Here(Place):

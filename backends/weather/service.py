@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import datetime
+from functools import partial
 from typing import Any, Self, TypeVar
 
 import httpx2
@@ -12,7 +13,6 @@ import httpx2
 from backends import Health, Provider
 from backends.weather.asked import span, wanted
 from backends.weather.forecasters import Answered, Forecaster, Forecasters, Report, Steps, old, unheard
-from backends.weather.gazetteer import City
 from backends.weather.locate import Located, Locator
 from backends.weather.met_norway import MetNorway
 from backends.weather.nws import CREDIT as NWS_CREDIT
@@ -20,6 +20,7 @@ from backends.weather.nws import Nws
 from backends.weather.open_meteo import AIR_CREDIT, ARCHIVE_CREDIT, OpenMeteo
 from backends.weather.places import NoDatabase, Places
 from backends.weather.results import (
+    AIR_UNITS,
     AirQuality,
     Alerts,
     Candidate,
@@ -28,7 +29,6 @@ from backends.weather.results import (
     Forecast,
     Here,
     History,
-    Place,
     Units,
     unit_names,
 )
@@ -43,12 +43,6 @@ T = TypeVar("T")
 PLACES_CREDIT = "GeoNames, CC BY 4.0"
 GEOCODER_CREDIT = "Open-Meteo.com"
 PROBE_S = 4
-AIR_UNITS = {
-    "pollutants": "μg/m³",
-    "european_aqi": "0-20 good, -40 fair, -60 moderate, -80 poor, -100 very poor, above extremely poor",
-    "us_aqi": "0-50 good, -100 moderate, -150 unhealthy for sensitive groups, -200 unhealthy, "
-    "-300 very unhealthy, above hazardous",
-}
 
 
 class Weather:
@@ -69,13 +63,21 @@ class Weather:
         state: State | None = None,
     ) -> None:
         contact = " ".join(settings.contact.split()).encode("ascii", "replace").decode()
-        agent = f"Almanac ({contact})"
+        connect = partial(
+            Upstream,
+            agent=f"Almanac ({contact})",  # without one, or with a library's, MET Norway answers 403
+            timeout_s=settings.timeout,
+            transport=transport,
+            clock=clock,
+            store=state,
+            collection="weather",
+        )
         self._settings = settings
         self._clock = clock
         self._places = Places(settings.places)
-        self._open_meteo = OpenMeteo(settings, agent, transport, clock, state)
-        self._met_norway = MetNorway(settings, agent, transport, clock, state)
-        self._nws = Nws(settings, agent, transport, clock, state)
+        self._open_meteo = OpenMeteo(settings, connect, clock)
+        self._met_norway = MetNorway(settings, connect, clock)
+        self._nws = Nws(settings, connect, clock)
         every: dict[str, Forecaster] = {
             "open_meteo": self._open_meteo,
             "met_norway": Steps(self._met_norway, clock),
@@ -85,9 +87,11 @@ class Weather:
         self._locator = Locator(self._places, self._open_meteo)
 
     async def __aenter__(self) -> Self:
-        self._stack = AsyncExitStack()
-        for part in (self._places, self._open_meteo, self._met_norway, self._nws):
-            await self._stack.enter_async_context(part)
+        services = (*self._open_meteo.services, self._met_norway.service, *self._nws.services)
+        async with AsyncExitStack() as opened:
+            for part in (self._places, *services):
+                await opened.enter_async_context(part)
+            self._stack = opened.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -96,10 +100,7 @@ class Weather:
     async def find_place(self, name: str, country: str | None = None, limit: int = 5) -> Candidates:
         """The places a name may mean, likeliest first."""
         located = await self._locator.locate(name, self._deadline(), country)
-        shown = tuple(
-            Candidate(**_place(city).model_dump(), population=city.population)
-            for city in located.cities[:limit]
-        )
+        shown = tuple(Candidate.of(city, population=city.population) for city in located.cities[:limit])
         more = len(located.cities) - len(shown)
         are = "is" if more == 1 else "are"
         cut = (f"{more} more {are} possible; raise limit or add a country or region.",) if more else ()
@@ -278,22 +279,10 @@ class Weather:
     ) -> dict[str, Any]:
         """The fields of an `Answer`; the time zone is the provider's, who is right at sea too."""
         now = datetime.fromtimestamp(self._clock(), zone_of(timezone, located.best.longitude))
-        here = dict(_place(located.best)) | {"timezone": timezone}
         return {
-            "place": Here(**here, local_time=now.isoformat(timespec="minutes")),
+            "place": Here.of(located.best, timezone=timezone, local_time=now.isoformat(timespec="minutes")),
             "others": located.others,
             "notices": located.notices + answer.notices + notices,
             "source": answer.credit,
             "age_s": max(0, round(self._clock() - answer.kept.at)),
         }
-
-
-def _place(city: City) -> Place:
-    return Place(
-        name=city.name,
-        region=city.region,
-        country=city.country,
-        latitude=round(city.latitude, 4),
-        longitude=round(city.longitude, 4),
-        timezone=city.timezone,
-    )

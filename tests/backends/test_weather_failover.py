@@ -20,7 +20,6 @@ from cryptography.x509.oid import NameOID
 from starlette.responses import JSONResponse
 
 from backends.weather import Weather
-from backends.weather.met_norway import MetNorway
 from backends.weather.nws import _read_grid
 from config import WeatherSettings
 from errors import Unavailable, Unknown
@@ -625,7 +624,7 @@ async def test_no_more_than_its_requests_a_second_are_made() -> None:
         starts.append(asyncio.get_running_loop().time())
         return httpx2.Response(200, json={"asked": 1})
 
-    service = MetNorway(WeatherSettings(), "a", httpx2.MockTransport(answer), time.time).service
+    service = Weather(WeatherSettings(), httpx2.MockTransport(answer))._met_norway.service
     assert service.pace_s >= 1 / 20
     async with service:
         await asyncio.gather(
