@@ -1,7 +1,13 @@
 """Files: one directory, served and never left.
 
-`sandbox.py` opens, the other modules only read what it has opened. Everything that touches the disk runs in
-threads, and a cancelled call stops its thread.
+The modules along the way of a call, which `work` does in a thread that a cancelled call stops:
+
+- opening: `paths` screens what was sent, `sandbox` keeps what `deny` hides, `beneath` opens
+- reading: `reading`, by `lines`, as `content` tells; `json_values`; `tables`, `separated`; `pictures`
+- trees: `tree`, by `walk` and `globs`, less what is `ignored` (`gitignore`)
+- searching: `search_tree` (which files), `sieve` (ripgrep first), `searching` (lines), `patterns` (RE2)
+- changing: `changes`, `foreseen` (question, proof), then `replacing`, `editing`, or `changing` with `survey`;
+  `writing` makes a file whole or not at all, in a directory that is `held`, by `renaming` and `unfinished`
 """
 
 import errno
@@ -223,19 +229,14 @@ class Sandbox:
         return root, workers
 
     @asynccontextmanager
-    async def new_file(
-        self, path: str, overwrite: bool = False, mode: int | None = None
-    ) -> AsyncIterator[NewFile]:
+    async def new_file(self, path: str, mode: int | None = None) -> AsyncIterator[NewFile]:
         """A file to be written: it appears when the block ends well, whole, and else not at all.
-
-        With `overwrite` it takes the place of a regular file that is there, and keeps that one's mode;
-        without one to keep, `mode` is given to it.
 
         Raises:
             Refusal: Writing is off, the path is taken or leads nowhere, or the disk does not take it.
         """
         root, workers = self._for_writing()
-        file = NewFile(path, overwrite, self._quota, threaded=workers.write)
+        file = NewFile(path, self._quota, threaded=workers.write)
         try:
             await workers.write(lambda: file.begin(self._still(root), mode))
             yield file

@@ -70,22 +70,19 @@ class NewFile:
 
     Args:
         path: The file.
-        overwrite: Whether it may take the place of a regular file.
         quota: What may be written.
-        expected: The only file whose place it may take; anything else that is there was not meant.
+        replaces: The only file whose place it may take; anything else that is there was not meant.
         threaded: How `write` gets a thread; `add` is for who is in one.
     """
 
     def __init__(
         self,
         path: str,
-        overwrite: bool,
         quota: Quota,
-        expected: os.stat_result | None = None,
+        replaces: os.stat_result | None = None,
         threaded: Threaded | None = None,
     ) -> None:
-        self._path, self._overwrite, self._quota, self._threaded = path, overwrite, quota, threaded
-        self._expected = expected
+        self._path, self._quota, self._replaces, self._threaded = path, quota, replaces, threaded
         self._part = hidden_name()
         self._collected = bytearray()
         self._place: Place | None = None
@@ -128,6 +125,8 @@ class NewFile:
             try:
                 replaced = self._replaced(place)
                 if replaced is None:
+                    if place.status() is not None:
+                        raise FileExistsError(errno.EEXIST, "there already")
                     self._quota.take_file()
                     self._files = 1
                 self._handle = os.open(place.at(self._part), _NEW, _MODE, dir_fd=place.held)
@@ -188,10 +187,8 @@ class NewFile:
 
     def _name_it(self, place: Place) -> None:
         source, target, held = place.at(self._part), place.at(), place.held
-        there = self._replaced(place) if self._overwrite else None
+        there = self._replaced(place)
         if there is None:
-            if self._expected is not None:
-                raise changed(self._path)
             renaming.move_new(source, target, held, held)
             return
         if not renaming.exchange(source, target, held):
@@ -206,19 +203,16 @@ class NewFile:
             raise changed(self._path)
 
     def _replaced(self, place: Place) -> os.stat_result | None:
-        """The file that is there and may be replaced."""
-        there = place.status()
-        if there is None:
+        """The file that is to be replaced, if it is still there as it was; None if there is none to be."""
+        if self._replaces is None:
             return None
-        if not self._overwrite:
-            raise FileExistsError(errno.EEXIST, "there already")
+        if (there := place.status()) is None:
+            raise changed(self._path)
         if not stat.S_ISREG(there.st_mode):
             raise Forbidden(f"{quote(self._path)} is no regular file; nothing else is replaced.")
         if not there.st_mode & 0o222:
             raise Forbidden(f"{quote(self._path)} is write-protected and is not replaced.")
-        if self._expected is not None and not (
-            same(there, self._expected) and there.st_ctime_ns == self._expected.st_ctime_ns
-        ):
+        if not same(there, self._replaces) or there.st_ctime_ns != self._replaces.st_ctime_ns:
             raise changed(self._path)
         return there
 
@@ -247,7 +241,7 @@ def write_whole(
     root: Root, path: str, data: bytes, quota: Quota, replaces: os.stat_result | None = None
 ) -> None:
     """Write a file in the thread that calls: a new one, or in the place of the one that was looked at."""
-    file = NewFile(path, replaces is not None, quota, replaces)
+    file = NewFile(path, quota, replaces)
     try:
         file.begin(root)
         file.add(data)

@@ -21,7 +21,7 @@ from backends.files.beneath import Mechanism, hold
 from backends.files.deny import Deny
 from backends.files.sandbox import Root
 from backends.files.writing import NewFile, Quota
-from config import FilesSettings
+from config import HIDDEN, FilesSettings
 from errors import Forbidden, Refusal, TooMuch, Unavailable, Unknown
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,29 +65,52 @@ async def put(
     sandbox: Sandbox,
     path: str,
     *pieces: bytes,
-    overwrite: bool = False,
     meanwhile: Callable[[], object] = nothing,
 ) -> None:
-    async with sandbox.new_file(path, overwrite) as file:
+    async with sandbox.new_file(path) as file:
         for piece in pieces:
             await file.write(piece)
         meanwhile()
+
+
+async def replace(sandbox: Sandbox, path: str, text: str) -> None:
+    change = await sandbox.changes.foresee_write(path, text)
+    await sandbox.changes.write(path, text, change.proof)
+
+
+def replace_slowly(
+    root: Path, mechanism: Mechanism, path: str, seen: Path, meanwhile: Callable[[], object] = nothing
+) -> None:
+    """The same for who wants to come in between, or foresees nothing."""
+    held = Root(hold(root, mechanism), Deny(HIDDEN))
+    file = NewFile(path, Quota(1_000), seen.lstat())
+    try:
+        file.begin(held)
+        file.add(b"new")
+        meanwhile()
+        file.finish(held)
+    finally:
+        file.end()
+        held.beneath.close()
 
 
 @contextmanager
 def killed_while_it_runs(root: Path, body: str) -> Iterator[None]:
     """A server's process with a sandbox: runs until it says so, then until the block ends, then no more."""
     script = f"""
-import asyncio, sys
+import asyncio, os, sys
 sys.path.insert(0, {str(ROOT)!r})
 from backends.files import Sandbox, renaming
+from backends.files.writing import NewFile, Quota
 from config import FilesSettings
 async def main():
     async with Sandbox(FilesSettings(root={str(root)!r}, write=True)) as sandbox:
         {body.strip()}
 asyncio.run(main())
 """
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(root / "old")], stdout=subprocess.PIPE, text=True
+    ) as server:
         try:
             assert server.stdout is not None
             assert server.stdout.readline() == "going\n"
@@ -265,7 +288,7 @@ async def test_what_was_not_kept_is_not_counted(writing: Callable[..., Sandbox],
         with pytest.raises(TooMuch, match="may make 1 files and directories until it is restarted"):
             await put(sandbox, "two", b"")
         with pytest.raises(TooMuch, match="0 are left"):
-            await put(sandbox, "one", b"x", overwrite=True)
+            await replace(sandbox, "one", "x")
     assert names(root) == ["docs", "one"]
 
 
@@ -332,7 +355,7 @@ def test_a_server_killed_again_and_again_among_a_thousand_changes_tears_no_file(
             path, letter = str(number % 10), str(number // 10 % 10)
             if number % 3:
                 there = (await sandbox.read(path, 1, 1)).text[0]
-                await sandbox.changes.edit(path, [Replacement(there, letter, 2_000)], False)
+                await sandbox.changes.edit(path, [Replacement(old=there, new=letter, count=2_000)], False)
             else:
                 seen = await sandbox.changes.foresee_write(path, letter * 2_000)
                 await sandbox.changes.write(path, letter * 2_000, seen.proof)
@@ -356,8 +379,10 @@ def test_a_server_killed_in_the_middle_leaves_what_was_there_and_at_most_a_hidde
     with killed_while_it_runs(
         root,
         """
-        async with sandbox.new_file("old", overwrite=True) as one, sandbox.new_file("new") as two:
-            await one.write(b"half" * 500_000)
+        async with sandbox.new_file("new") as two:
+            one = NewFile("old", Quota(2_000_000), os.stat(sys.argv[1]))
+            one.begin(sandbox._opened())
+            one.add(b"half" * 500_000)
             await two.write(b"half" * 500_000)
             print("going", flush=True)
             await asyncio.sleep(60)
@@ -407,8 +432,8 @@ def test_a_server_killed_among_many_replacements_tears_no_file(root: Path) -> No
         root,
         """
         for number in range(1_000_000):
-            async with sandbox.new_file("one", overwrite=True) as file:
-                await file.write(bytes([number % 256]) * 10_000)
+            text = chr(number % 128) * 10_000
+            await sandbox.changes.write("one", text, (await sandbox.changes.foresee_write("one", text)).proof)
             if number == 20:
                 print("going", flush=True)
 """,
@@ -418,26 +443,29 @@ def test_a_server_killed_among_many_replacements_tears_no_file(root: Path) -> No
     look()
 
 
-async def test_a_file_is_replaced_when_that_is_asked_and_keeps_its_mode(
-    writing: Callable[..., Sandbox], root: Path
-) -> None:
-    (root / "file").write_text("old")
-    (root / "file").chmod(0o660)
-    (root / "second").hardlink_to(root / "file")
-    async with writing() as sandbox:
-        async with sandbox.new_file("file", overwrite=True) as file:
-            await file.write(b"new")
-            assert (root / "file").read_text() == "old"
-        await put(sandbox, "fresh", b"new", overwrite=True)
-        with pytest.raises(ZeroDivisionError):
-            await put(sandbox, "file", b"newer", overwrite=True, meanwhile=trip)
-    assert names(root) == ["docs", "file", "fresh", "second"]
-    assert (root / "file").read_text() == (root / "fresh").read_text() == "new"
+def test_a_file_is_replaced_when_that_is_asked_and_keeps_its_mode(root: Path, mechanism: Mechanism) -> None:
+    old = root / "file"
+    old.write_text("old")
+    old.chmod(0o660)
+    (root / "second").hardlink_to(old)
+    with pytest.raises(ZeroDivisionError):
+        replace_slowly(root, mechanism, "file", old, trip)
+    told = []
+    replace_slowly(root, mechanism, "file", old, lambda: told.append(old.read_text()))
+    assert told == ["old"]
+    with pytest.raises(Unavailable, match="has changed meanwhile"):
+        replace_slowly(root, mechanism, "file", root / "second")
+    with pytest.raises(Unavailable, match="has changed meanwhile"):
+        replace_slowly(root, mechanism, "fresh", old)
+    assert names(root) == ["docs", "file", "second"]
+    assert old.read_text() == "new"
     assert stat.S_IMODE((root / "file").stat().st_mode) == 0o660
     assert (root / "second").read_text() == "old"  # the old file's other name is no business of the new one
 
 
-async def test_only_a_regular_file_is_ever_replaced(writing: Callable[..., Sandbox], root: Path) -> None:
+async def test_only_a_regular_file_is_ever_replaced(
+    writing: Callable[..., Sandbox], root: Path, mechanism: Mechanism
+) -> None:
     outside = root.parent / "outside"
     (root / "inside").write_text("mine")
     (root / "link").symlink_to(outside / "canary")
@@ -460,11 +488,19 @@ async def test_only_a_regular_file_is_ever_replaced(writing: Callable[..., Sandb
             "../outside/canary",
         ):
             with pytest.raises(Forbidden):
-                await put(sandbox, path, b"x", overwrite=True)
+                await replace(sandbox, path, "x")
+            with pytest.raises(Forbidden):
+                replace_slowly(root, mechanism, path, root / "inside")
         # What takes the name only while the file is being written counts as well.
-        late, target = root / "late", outside / "canary"
+        late = root / "late"
+        late.touch()
+
+        def turn_into_a_link() -> None:
+            late.unlink()
+            late.symlink_to(outside / "canary")
+
         with pytest.raises(Forbidden, match="no regular file"):
-            await put(sandbox, "late", overwrite=True, meanwhile=lambda: late.symlink_to(target))
+            replace_slowly(root, mechanism, "late", late, turn_into_a_link)
         later, made = root / "later", outside / "made"
         with pytest.raises(Forbidden, match="there already"):
             await put(sandbox, "later", meanwhile=lambda: later.symlink_to(made))
@@ -548,7 +584,7 @@ async def test_a_disk_that_does_not_take_it_is_told_in_words_and_nothing_is_kept
         with pytest.raises(kind, match=words):
             await put(sandbox, "new", b"x")
         with pytest.raises(kind):
-            await put(sandbox, "old", b"y", overwrite=True)
+            await replace(sandbox, "old", "y")
         monkeypatch.undo()
         assert len(names(Path("/proc/self/fd"))) == handles
     assert names(root) == ["docs", "old"]
@@ -663,7 +699,7 @@ async def test_a_call_cancelled_in_its_last_moment_leaves_the_whole_file_and_cla
 def test_a_thread_that_starts_after_its_call_has_ended_makes_nothing(root: Path) -> None:
     held = Root(hold(root), Deny(()))
 
-    file = NewFile("new", overwrite=False, quota=Quota(10))
+    file = NewFile("new", Quota(10))
     file.end()
     file.begin(held)
     file.finish(held)
