@@ -161,7 +161,7 @@ def create_server(
     if {"weather", "sql", "translate"} <= backends.keys():  # whose tools it names
         prompts.hub.register(root)
     tools.aside.watch(root)
-    tuning.remember_lists(root)
+    tuning.remember_lists(root, *([asked.granted] if asked else []))
     root.completion(complete_with(backends))
     web.health.register(root)
     if settings.include_tags:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 import structlog
@@ -13,8 +14,11 @@ from fastmcp.exceptions import ToolError
 from mcp import MCPError
 from mcp.types import PromptReference
 
-from auth.tokens import mint
+from auth import Access
+from auth.tokens import Tokens, mint
+from config import Settings
 from middleware.scopes import Scopes
+from server import create_server
 from tests.web.served import LIST, MCP, Served, answered, is_an_error
 
 READER, WRITER = mint("reader", ("read",)), mint("writer", ("write",))
@@ -219,10 +223,29 @@ async def test_only_an_admin_is_told_of_providers_and_what_to_do_about_them(
             assert ("apertium" in read.partition('"providers"')[2]) is told
 
 
-async def test_tools_in_this_process_ask_nobody(server: Served, tmp_path: Path, era: str) -> None:
-    from config import Settings
-    from server import create_server
+async def test_what_one_user_is_listed_is_not_what_another_is_whose_token_says_the_same(
+    tmp_path: Path, era: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with OAuth, where the list of users says who may do what, and never the provider's token."""
+    tokens = {name: mint(name, ("read",)) for name in ("boss", "guest")}
+    granted = {"boss": {"admin"}, "guest": {"read"}}
+    known = Access(
+        Tokens([entry for _, entry in tokens.values()]),
+        lambda token: frozenset(granted[str(token.subject)]),
+        AsyncMock(),
+    )
+    monkeypatch.setattr("tests.web.served.access", lambda _: known)
+    given = {"servers": ["files"], "state_dir": tmp_path, "transport": "http", "files": {"write": True}}
+    with Served(Settings.model_validate(given)) as server:
+        listed = []
+        for name in ("boss", "guest"):
+            async with client(server, tokens[name][0], era) as c:
+                listed.append({tool.name for tool in await c.list_tools()})
+    assert "files_write" in listed[0]
+    assert "files_write" not in listed[1]
 
+
+async def test_tools_in_this_process_ask_nobody(server: Served, tmp_path: Path, era: str) -> None:
     given = {"servers": ["files"], "auth": AUTH, "state_dir": tmp_path, "transport": "http"}
     settings = Settings.model_validate(given)
     async with Client(create_server(settings), mode=era) as c:
@@ -237,9 +260,6 @@ def test_what_has_no_scope_is_an_admins(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 async def test_every_component_has_a_scope(tmp_path: Path) -> None:
-    from config import Settings
-    from server import create_server
-
     files = {"root": tmp_path, "write": True}
     root = create_server(Settings.model_validate({"files": files, "state_dir": tmp_path}))
     everything = [
