@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from backends.weather import Weather
 from backends.weather.nws import _read_grid
@@ -514,8 +514,15 @@ async def test_other_addresses_share_nothing(sky: Sky, tmp_path: Path) -> None:
         assert asked(other) == [1, 0, 0]
 
 
-async def test_a_hundred_callers_of_one_city_ask_once_whoever_answers(sky: Sky) -> None:
+async def test_a_hundred_callers_of_one_city_ask_once_whoever_answers(
+    sky: Sky, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def late(_: object) -> Response:
+        await asyncio.sleep(0.05)  # so that the last caller is there before the first is refused
+        return Response(status_code=503)
+
     sky.open_meteo.trouble = "503"
+    monkeypatch.setattr(sky.open_meteo, "_answer", late)
     async with opened(sky) as weather:
         answers = await asyncio.gather(*(weather.current(LIMA) for _ in range(100)))
     assert asked(sky) == [3, 1, 0]
