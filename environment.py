@@ -14,7 +14,8 @@ from typing import Any
 from dotenv.parser import parse_stream
 from pydantic import ValidationError
 
-from config import HERE, PREFIX, Settings, Variable, variables
+from config import HERE, PREFIX, Settings
+from config.variables import Variable, variables
 
 
 class ConfigurationError(Exception):

@@ -23,7 +23,8 @@ import logs
 from backends import Health, Result
 from commands import screen
 from commands.findings import Finding, findings
-from config import Settings, shown, variables
+from config import Settings
+from config.variables import shown, variables
 from environment import ConfigurationError, load
 
 PATIENCE_S = 20  # a probe bounds itself to a few seconds; this is for one that does not

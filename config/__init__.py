@@ -3,17 +3,13 @@
 A name is `ALMANAC_` + section + field, so `ALMANAC_SQL_MAX_ROWS` is `settings.sql.max_rows`.
 """
 
-import functools
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, get_args
-from urllib.parse import urlsplit
+from typing import Annotated, Literal, get_args
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    SecretStr,
 )
 
 from config.domains import HIDDEN, FilesSettings, SqlSettings, TranslateSettings, WeatherSettings
@@ -59,12 +55,9 @@ __all__ = [
     "Settings",
     "SqlSettings",
     "TranslateSettings",
-    "Variable",
     "WeatherSettings",
     "is_loopback",
     "on_loopback",
-    "shown",
-    "variables",
 ]
 
 
@@ -118,52 +111,3 @@ class Settings(Section):
     audit: AuditSettings = AuditSettings()
     auth: AuthSettings = AuthSettings()
     http: HttpSettings = HttpSettings()
-
-
-class Variable(NamedTuple):
-    """One environment variable: where its value goes, and what it takes."""
-
-    name: str
-    path: tuple[str, ...]
-    description: str
-    default: Any
-    secret: bool
-
-    def of(self, settings: "Settings") -> Any:
-        """The value it has in `settings`."""
-        return functools.reduce(getattr, self.path, settings)
-
-
-def shown(value: Any, whole_paths: bool = False) -> Any:
-    """A setting's value fit to be shown: no key, nothing in a URL but scheme, host and path."""
-    match value:
-        case SecretStr():
-            return str(value)
-        case Path():
-            return str(value) if whole_paths else value.name
-        case dict():
-            return {name: shown(item, whole_paths) for name, item in value.items()}
-        case tuple():
-            return ",".join(str(shown(item, whole_paths)) for item in value)
-        case str() if value.startswith(("http://", "https://")):
-            parts = urlsplit(value)
-            _, secret, host = parts.netloc.rpartition("@")
-            return parts._replace(
-                netloc=f"***@{host}" if secret else host, query="***" if parts.query else "", fragment=""
-            ).geturl()
-    return value
-
-
-def variables(section: type[Section] = Settings, path: tuple[str, ...] = ()) -> Iterator[Variable]:
-    """Every variable there is, in the order of the sections; docs, .env.example and errors use it."""
-    for name, field in section.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
-            yield from variables(field.annotation, (*path, name))
-        else:
-            yield Variable(
-                PREFIX + "_".join((*path, name)).upper(),
-                (*path, name),
-                field.description or "",
-                field.default,
-                "SecretStr" in str(field.annotation),
-            )

@@ -14,7 +14,8 @@ from fastmcp import Client
 from mcp.types import Prompt, Resource, ResourceTemplate, Tool
 from pydantic import SecretStr
 
-from config import HERE, FilesSettings, Section, Settings, Variable, variables
+from config import HERE, FilesSettings, Section, Settings
+from config.variables import Variable, variables
 from middleware.errors import takes_words
 from server import SUB_SERVERS, create_server
 

@@ -4,7 +4,8 @@ import json
 
 from fastmcp import FastMCP
 
-from config import Settings, shown, variables
+from config import Settings
+from config.variables import shown, variables
 from tools.hub import Now
 
 

@@ -11,7 +11,8 @@ import structlog
 import auth.tokens
 from auth import access, for_this_run
 from auth.tokens import Tokens, hashed, mint
-from config import AuthToken, Scope, Settings, shown, variables
+from config import AuthToken, Scope, Settings
+from config.variables import shown, variables
 from environment import ConfigurationError, load
 
 

@@ -20,7 +20,8 @@ from fastmcp import Client
 from fastmcp.client.transports import StdioTransport, StreamableHttpTransport
 
 from auth.tokens import mint
-from config import Settings, variables
+from config import Settings
+from config.variables import variables
 from environment import load
 from ledger.reading import events, verify
 from redaction import secrets_of

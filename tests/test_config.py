@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from config import HERE, Settings, variables
+from config import HERE, Settings
+from config.variables import variables
 from environment import ConfigurationError, load
 
 

@@ -4,7 +4,7 @@ import ast
 import re
 from pathlib import Path
 
-from config import variables
+from config.variables import variables
 
 HERE = Path(__file__).resolve().parents[1]
 PAGE = (HERE / "docs/threats.md").read_text(encoding="utf-8")

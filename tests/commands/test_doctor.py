@@ -13,7 +13,8 @@ from backends import Health, Provider
 from backends.weather import Weather
 from commands import doctor
 from commands.findings import Finding, judge
-from config import Settings, variables
+from config import Settings
+from config.variables import variables
 
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing listens there
 Make = Callable[..., Settings]
