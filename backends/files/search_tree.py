@@ -5,13 +5,13 @@ from contextlib import ExitStack
 from typing import NamedTuple
 
 from backends.files.beneath import Opened
-from backends.files.globs import Glob, States
+from backends.files.globs import Glob
 from backends.files.ignored import FILES
 from backends.files.paths import Parts, screen, written
 from backends.files.sandbox import Root
 from backends.files.searching import Matches, Position, Query, Search, position_of
 from backends.files.sieve import Sieve, expression
-from backends.files.walk import Level, Walk, is_passed
+from backends.files.walk import Level, Walk
 from backends.files.work import Work
 
 _SIEVE_FROM = 150  # files; starting ripgrep takes the time of as many
@@ -173,14 +173,8 @@ class _Tree(ExitStack):
 
 def _levels(walk: Walk, glob: Glob, after: Position | None) -> Iterator[tuple[Level, list[str]]]:
     """Each directory that a match can lie in, with the names of its files that match the glob."""
-    states: dict[Parts, States] = {}
     place = (after.parts[:-1], after.parts[-1]) if after else None
-    for level in walk.levels(lambda parts: parts in states and not is_passed(parts, place)):
-        here = states.pop(level.parts, glob.start)
-        for entry in level.entries:
-            if entry.is_dir(follow_symlinks=False) and (reached := glob.step(here, entry.name)):
-                states[(*level.parts, entry.name)] = reached
-        last = glob.last(here)
+    for level, last in walk.matching(glob, place):
         names = [
             entry.name for entry in level.entries if last(entry.name) and entry.is_file(follow_symlinks=False)
         ]

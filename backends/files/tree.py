@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TypedDict
 
 from backends import Result
-from backends.files.globs import Glob, States
+from backends.files.globs import Glob
 from backends.files.paths import Parts, screen, written
 from backends.files.reading import Kind, moment
 from backends.files.sandbox import Root
@@ -96,17 +96,12 @@ def find(
 ) -> Found:
     glob = Glob(pattern)
     after = place_of(cursor, screen(path)) if cursor else None
-    states: dict[Parts, States] = {}
     paths: list[str] = []
     told = 0
     more = False
     walk = Walk(root, work, path, ignoring=not ignored)
-    for level in walk.levels(lambda parts: parts in states and not is_passed(parts, after)):
-        here = states.pop(level.parts, glob.start)
-        for entry in level.entries:
-            if entry.is_dir(follow_symlinks=False) and (reached := glob.step(here, entry.name)):
-                states[(*level.parts, entry.name)] = reached
-        for matching in _matching(level, glob.last(here), level.after(after)):
+    for level, last in walk.matching(glob, after):
+        for matching in _matching(level, last, level.after(after)):
             if len(paths) == limit:
                 more = True
                 break

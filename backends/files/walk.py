@@ -10,6 +10,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from backends.files.beneath import Opened
+from backends.files.globs import Glob, States
 from backends.files.ignored import FILES, Rules
 from backends.files.paths import Parts, all_speakable, screen, speakable, written
 from backends.files.sandbox import Root
@@ -85,6 +86,16 @@ class Walk:
                 self._closed += 1
             finally:
                 opened.close()
+
+    def matching(self, glob: Glob, after: Place | None) -> Iterator[tuple[Level, Callable[[str], object]]]:
+        """Each directory after a place that a match can lie in, and what tells which of its names match."""
+        states: dict[Parts, States] = {}
+        for level in self.levels(lambda parts: parts in states and not is_passed(parts, after)):
+            here = states.pop(level.parts, glob.start)
+            for entry in level.entries:
+                if entry.is_dir(follow_symlinks=False) and (reached := glob.step(here, entry.name)):
+                    states[(*level.parts, entry.name)] = reached
+            yield level, glob.last(here)
 
     def notices(self) -> list[str]:
         notices = []
