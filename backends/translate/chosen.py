@@ -18,8 +18,8 @@ def chosen(settings: TranslateSettings, clock: Callable[[], float]) -> list[Engi
     for name in settings.providers:
         names += _configured(settings) if name == "auto" else [name]
     used = [n for n in dict.fromkeys(names) if not settings.local_only or _stays_here(n, settings)]
-    # One that hangs leaves time for those after it; one that is alone may be a slow machine's own.
-    question_s = settings.timeout / min(4, 1 + len(used))
+    # Less than an engine's share of a call, so that one that hangs is told from one that is only slow.
+    question_s = settings.timeout / (1 + len(used))
     return [_made(name, settings, question_s, clock) for name in used]
 
 

@@ -125,6 +125,15 @@ async def test_each_engine_steps_in_for_those_before_it_and_the_result_names_it(
     assert result.text == ENGLISH.upper()
 
 
+async def test_with_all_engines_too_one_that_hangs_is_not_waited_for_again(world: World) -> None:
+    world.deepl.trouble = "slow"
+    async with opened(world, timeout=2) as translator:
+        first = await translator.text(ENGLISH, "es", "en")
+        assert first.notices == ("deepl did not answer in time, so libretranslate translated.",)
+        await translator.text("good evening", "es", "en")
+    assert world.asked()["deepl"] == 1
+
+
 async def test_an_engine_that_cannot_do_the_pair_is_passed_over_in_silence(world: World) -> None:
     async with opened(world) as translator:
         result = await translator.text(
