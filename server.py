@@ -122,7 +122,8 @@ def create_server(
         "almanac",
         INSTRUCTIONS.format(domains=", ".join(SUB_SERVERS[domain].about for domain in settings.servers)),
         version=VERSION,
-        lifespan=_lifetime(state, audit, counters),  # entered before the backends' and closed after them
+        # Entered before the backends' and closed after them.
+        lifespan=_lifetime(state, audit, counters, *([asked] if asked else [])),
         auth=asked.provider if asked else None,
         middleware=[
             audit,
@@ -245,7 +246,7 @@ async def _serve(settings: Settings) -> None:
     root = create_server(settings, asked=asked)
     await tuning.tell_schemas(root)
     tuning.spare_collections()
-    await web.serve.serve(root, settings, asked)
+    await web.serve.server(root, settings, asked).serve()
 
 
 def __getattr__(name: str) -> FastMCP:

@@ -7,7 +7,7 @@ hold another but that: a token that only writes reads nothing.
 import ipaddress
 import sys
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, get_args
+from typing import NamedTuple, Self, get_args
 
 from fastmcp.server.auth import AccessToken, AuthProvider
 
@@ -16,11 +16,18 @@ from config import AuthSettings, Scope, Settings, is_loopback
 
 
 class Access(NamedTuple):
-    """What a server with auth asks of a token: is it good, and for what."""
+    """What a server with auth asks of a token: is it good, and for what. Leaving it closes what it keeps."""
 
     provider: AuthProvider
     granted: Callable[[AccessToken], frozenset[str]]
-    close: Callable[[], Awaitable[None]]
+    close: Callable[[], Awaitable[None]] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self.close:
+            await self.close()
 
 
 def access(settings: Settings) -> Access | None:
@@ -31,21 +38,17 @@ def access(settings: Settings) -> Access | None:
     """
     match settings.auth.mode:
         case "tokens":
-            return Access(Tokens(settings.auth.tokens), _its_own, _nothing)
+            return Access(Tokens(settings.auth.tokens), _its_own)
         case "jwt":
             from auth.jwt import verifier
 
-            return Access(verifier(settings.auth), _its_own, _nothing)
+            return Access(verifier(settings.auth), _its_own)
         case "oauth":
             from auth.oauth import granted_by, provider
 
             found, close = provider(settings)
             return Access(found, granted_by(settings.auth.oauth_users), close)
     return None
-
-
-async def _nothing() -> None:
-    """Nothing is open."""
 
 
 def _its_own(token: AccessToken) -> frozenset[str]:

@@ -19,14 +19,14 @@ MOST_REMEMBERED = 1_000
 REDIS_S = 2.0
 
 
-def provider(settings: Settings) -> tuple[AuthProvider, Callable[[], Awaitable[None]]]:
-    """The provider that is set, and what closes it.
+def provider(settings: Settings) -> tuple[AuthProvider, Callable[[], Awaitable[None]] | None]:
+    """The provider that is set, and what closes it, if anything has to be.
 
     Raises:
         ConfigurationError: It cannot be reached, or nothing can be kept.
     """
     given = settings.auth
-    kept, close = _shared(settings.state_url) if settings.state_url else (_files(settings), _nothing)
+    kept, close = _shared(settings.state_url) if settings.state_url else (_files(settings), None)
     common: dict[str, Any] = {
         "client_id": given.oauth_client_id,
         "client_secret": _plain(given.oauth_client_secret),
@@ -127,10 +127,6 @@ def _files(settings: Settings) -> Any:
         key_sanitization_strategy=FileTreeV1KeySanitizationStrategy(directory),
         collection_sanitization_strategy=FileTreeV1CollectionSanitizationStrategy(directory),
     )
-
-
-async def _nothing() -> None:
-    """Files are closed as soon as they are read."""
 
 
 def _shared(url: SecretStr) -> tuple[Any, Callable[[], Awaitable[None]]]:

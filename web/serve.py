@@ -1,6 +1,5 @@
 """Serves MCP over HTTP behind everything that an open port needs; docs/threats.md says what that is."""
 
-from socket import socket
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +11,7 @@ from starlette.types import ASGIApp
 
 from auth import Access
 from config import Settings
+from middleware.audit import Audit
 from web.body import Body
 from web.gate import Gate, Record
 from web.names import Named
@@ -22,29 +22,11 @@ PATH = "/mcp"
 END_S = 2  # for calls that are running when the server is told to end
 
 
-async def serve(root: FastMCP, settings: Settings, access: Access | None) -> None:
-    """Serve until SIGTERM or SIGINT."""
-    await server(root, settings, access).serve()
-
-
-class Server(uvicorn.Server):
-    """uvicorn's, which also closes what tokens were checked with."""
-
-    access: Access | None = None
-
-    async def serve(self, sockets: list[socket] | None = None) -> None:
-        try:
-            await super().serve(sockets)
-        finally:
-            if self.access:
-                await self.access.close()
-
-
-def server(root: FastMCP, settings: Settings, access: Access | None) -> Server:
-    """What listens, set up and not yet listening."""
+def server(root: FastMCP, settings: Settings, access: Access | None) -> uvicorn.Server:
+    """What listens until SIGTERM or SIGINT, set up and not yet listening."""
     http = settings.http
     options: dict[str, Any] = {"http": patient(http.timeout, http.connections)}
-    found = Server(
+    return uvicorn.Server(
         uvicorn.Config(
             guarded(root, settings, access),
             host=settings.host,
@@ -61,8 +43,6 @@ def server(root: FastMCP, settings: Settings, access: Access | None) -> Server:
             **options,
         )
     )
-    found.access = access
-    return found
 
 
 def guarded(root: FastMCP, settings: Settings, access: Access | None) -> ASGIApp:
@@ -93,6 +73,4 @@ def guarded(root: FastMCP, settings: Settings, access: Access | None) -> ASGIApp
 
 def _recorded_by(root: FastMCP) -> Record:
     """What records who was let in: the server's audit, which its other calls go through as well."""
-    known = (getattr(guard, "authentication", None) for guard in root.middleware)
-    record: Record | None = next(filter(None, known), None)
-    return record or (lambda *_: None)
+    return next(guard for guard in root.middleware if isinstance(guard, Audit)).authentication

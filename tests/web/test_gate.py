@@ -232,7 +232,7 @@ async def test_what_one_user_is_listed_is_not_what_another_is_whose_token_says_t
     known = Access(
         Tokens([entry for _, entry in tokens.values()]),
         lambda token: frozenset(granted[str(token.subject)]),
-        AsyncMock(),
+        close := AsyncMock(),
     )
     monkeypatch.setattr("tests.web.served.access", lambda _: known)
     given = {"servers": ["files"], "state_dir": tmp_path, "transport": "http", "files": {"write": True}}
@@ -243,6 +243,7 @@ async def test_what_one_user_is_listed_is_not_what_another_is_whose_token_says_t
                 listed.append({tool.name for tool in await c.list_tools()})
     assert "files_write" in listed[0]
     assert "files_write" not in listed[1]
+    assert close.await_count == 1, "what it keeps open is closed with the server"
 
 
 async def test_tools_in_this_process_ask_nobody(server: Served, tmp_path: Path, era: str) -> None:
