@@ -25,7 +25,7 @@ MAY_IMPORT = {
         "logs",
         "ledger",
     },
-    "web": {"server", "auth", "web", "middleware", "errors", "config"},
+    "web": {"server", "auth", "web", "tools", "middleware", "errors", "config"},
     "tools": {"backends", "errors", "tools"},
     "resources": {"backends", "errors", "config", "tools"},  # config: almanac://settings
     "prompts": {"fencing", "cleaning"},

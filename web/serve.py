@@ -13,6 +13,7 @@ from auth import Access
 from config import Settings
 from middleware.audit import Audit
 from web.body import Body
+from web.direct import Direct
 from web.gate import Gate, Record
 from web.names import Named
 from web.patience import patient
@@ -46,8 +47,8 @@ def server(root: FastMCP, settings: Settings, access: Access | None) -> uvicorn.
 
 
 def guarded(root: FastMCP, settings: Settings, access: Access | None) -> ASGIApp:
-    """The application, from the outside in: shape of errors, names, CORS, tokens, the gate, the body."""
-    inner = [Middleware(Body, most=settings.http.max_body)]
+    """The application, from the outside in: shape of errors, names, CORS, tokens, gate, body, answers."""
+    inner = [Middleware(Body, most=settings.http.max_body), Middleware(Direct, root=root, path=PATH)]
     if access:  # behind FastMCP's own, which has looked at the token by then
         inner.insert(0, Middleware(Gate, access=access, path=PATH, record=_recorded_by(root)))
     app: ASGIApp = root.http_app(

@@ -1,0 +1,238 @@
+"""What is answered directly is what mcp's own way answers, whatever is asked."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+import pytest
+from fastmcp import Context, FastMCP
+from starlette.middleware import Middleware
+from starlette.types import Message
+
+from errors import Forbidden
+from web.body import Body
+from web.direct import Direct
+
+HEADS = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+BEGAN, ENDED = asyncio.Event(), asyncio.Event()
+
+
+def application() -> FastMCP:
+    server = FastMCP("server", mask_error_details=True)
+
+    @server.tool
+    async def double(number: int) -> int:
+        return number * 2
+
+    @server.tool
+    async def told(ctx: Context) -> str:
+        await ctx.info("beginning")
+        await ctx.report_progress(1, 2, "half")
+        return "done \N{EARTH GLOBE EUROPE-AFRICA}"
+
+    @server.tool
+    async def parted(ctx: Context) -> str:
+        await ctx.info("beginning")
+        return "one\u2028two\x85three\r\nfour"
+
+    @server.tool
+    async def refused() -> str:
+        raise Forbidden("Never.")
+
+    @server.tool
+    async def waits() -> str:
+        BEGAN.set()
+        try:
+            await asyncio.sleep(30)
+        finally:
+            ENDED.set()
+        return ""
+
+    @server.resource("almanac://page")
+    def page() -> str:
+        return "text"
+
+    @server.prompt
+    def asks(what: str) -> str:
+        return f"Say {what}"
+
+    return server
+
+
+@asynccontextmanager
+async def served(direct: bool) -> AsyncIterator[httpx2.AsyncClient]:
+    root = application()
+    middleware = [Middleware(Body, most=1_000_000)]
+    if direct:
+        middleware.append(Middleware(Direct, root=root, path="/mcp"))
+    app = root.http_app(path="/mcp", stateless_http=True, middleware=middleware)
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://localhost") as client,
+    ):
+        yield client
+
+
+def messages(answer: httpx2.Response) -> list[Any]:
+    """The JSON-RPC messages of an answer, which may be JSON or events; its text if it is neither."""
+    kind = answer.headers.get("content-type", "")
+    if "text/event-stream" in kind:
+        lines = [line for line in answer.text.split("\r\n") if line.startswith("data: ")]
+        return [json.loads(line[6:]) for line in lines if line[6:]]
+    return [json.loads(answer.text) if "json" in kind and answer.text else answer.text]
+
+
+def call(name: str, arguments: Any = None, **more: Any) -> dict[str, Any]:
+    params = {"name": name, "arguments": arguments or {}, **more}
+    return {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params}
+
+
+ASKED: list[tuple[Any, dict[str, str]]] = [
+    (call("double", {"number": 21}), {}),
+    (call("double", {"number": 21}) | {"id": "seven"}, {}),
+    (call("double", {"number": "many"}), {}),
+    (call("double"), {}),
+    (call("nothing"), {}),
+    (call("refused"), {}),
+    (call("told"), {}),
+    (call("told", _meta={"progressToken": "p"}), {}),
+    ({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}, {}),
+    ({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"cursor": "x"}}, {}),
+    ({"jsonrpc": "2.0", "id": 1, "method": "ping"}, {}),
+    ({"jsonrpc": "2.0", "id": 1, "method": "resources/read", "params": {"uri": "almanac://page"}}, {}),
+    ({"jsonrpc": "2.0", "id": 1, "method": "resources/read", "params": {"uri": "almanac://none"}}, {}),
+    ({"jsonrpc": "2.0", "id": 1, "method": "prompts/get",
+      "params": {"name": "asks", "arguments": {"what": "it"}}}, {}),
+    ({"jsonrpc": "2.0", "id": 1, "method": "no/method"}, {}),
+    ({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": 5}}, {}),
+    ({"jsonrpc": "2.0", "id": 1, "method": "tools/call"}, {}),
+    ({"jsonrpc": "2.0", "id": 1, "method": "initialize",
+      "params": {"protocolVersion": "2025-06-18", "capabilities": {},
+                 "clientInfo": {"name": "c", "version": "1"}}}, {}),
+    ({"jsonrpc": "2.0", "method": "notifications/initialized"}, {}),
+    ({"jsonrpc": "2.0", "id": None, "method": "ping"}, {}),
+    ({"jsonrpc": "2.0", "id": 1.5, "method": "ping"}, {}),
+    ({"jsonrpc": "1.0", "id": 1, "method": "ping"}, {}),
+    ({"jsonrpc": "2.0", "id": 1, "result": {}}, {}),
+    ([call("double", {"number": 1})], {}),
+    ("text", {}),
+    (call("double", {"number": 1}), {"MCP-Protocol-Version": "2024-11-05"}),
+    (call("double", {"number": 1}), {"MCP-Protocol-Version": "2025-11-25"}),
+    (call("double", {"number": 1}), {"MCP-Protocol-Version": "1999-01-01"}),
+    (call("double", {"number": 1}), {"Accept": "application/json"}),
+    (call("double", {"number": 1}), {"Accept": "*/*"}),
+    (call("double", {"number": 1}), {"Accept": "text/html"}),
+    (call("double", {"number": 1}), {"Content-Type": "text/plain"}),
+    (call("double", {"number": 1}), {"Content-Type": "application/json; charset=utf-8"}),
+    (call("double", {"number": 1}), {"Mcp-Session-Id": "one"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "heads"), ASKED, ids=range(len(ASKED)))
+async def test_an_answer_is_the_one_that_mcp_gives(body: Any, heads: dict[str, str]) -> None:
+    given = []
+    for direct in (True, False):
+        async with served(direct) as client:
+            answer = await client.post("/mcp", json=body, headers=HEADS | heads)
+            given.append((answer.status_code, messages(answer)))
+    assert given[0] == given[1]
+
+
+async def test_other_methods_and_paths_and_bodies_are_mcps() -> None:
+    given: list[list[Any]] = []
+    for direct in (True, False):
+        async with served(direct) as client:
+            answers = [
+                await client.request("DELETE", "/mcp", headers=HEADS),
+                await client.post("/other", json=call("double", {"number": 1}), headers=HEADS),
+                await client.post("/mcp", content=b"{nonsense", headers=HEADS),
+                await client.post("/mcp", content=b"", headers=HEADS),
+                await client.post("/mcp", content=b"\xff\xfe", headers=HEADS),
+                await client.post("/mcp", content=b"[" * 100_000, headers=HEADS),
+            ]
+            given.append([(answer.status_code, messages(answer)) for answer in answers])
+    assert given[0] == given[1]
+
+
+async def test_a_quick_answer_is_json_and_one_that_tells_something_before_is_a_stream() -> None:
+    async with served(direct=True) as client:
+        quick = await client.post("/mcp", json=call("double", {"number": 1}), headers=HEADS)
+        told = await client.post("/mcp", json=call("told", _meta={"progressToken": 1}), headers=HEADS)
+    assert quick.headers["content-type"] == "application/json"
+    assert told.headers["content-type"] == "text/event-stream"
+    assert [one.get("method", "answer") for one in messages(told)] == [
+        "notifications/message", "notifications/progress", "answer",
+    ]  # fmt: skip
+
+
+async def test_a_text_with_odd_line_ends_stays_whole_in_a_stream() -> None:
+    async with served(direct=True) as client:
+        answer = await client.post("/mcp", json=call("parted"), headers=HEADS)
+    assert messages(answer)[-1]["result"]["content"][0]["text"] == "one\u2028two\x85three\r\nfour"
+
+
+@pytest.fixture
+def asked() -> Iterator[dict[str, Any]]:
+    yield {
+        "type": "http", "method": "POST", "path": "/mcp", "raw_path": b"/mcp", "query_string": b"",
+        "headers": [(name.lower().encode(), text.encode()) for name, text in HEADS.items()],
+        "scheme": "http", "server": ("localhost", 80), "client": ("127.0.0.1", 1), "root_path": "",
+    }  # fmt: skip
+    BEGAN.clear()
+    ENDED.clear()
+
+
+async def test_a_call_whose_caller_is_gone_is_cancelled(asked: dict[str, Any]) -> None:
+    root, sent = application(), []
+    incoming: asyncio.Queue[Message] = asyncio.Queue()
+    incoming.put_nowait({"type": "http.request", "body": json.dumps(call("waits")).encode()})
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def nowhere(*_: Any) -> None:
+        raise AssertionError("it is answered directly")
+
+    async with root._lifespan_manager():
+        running = asyncio.create_task(Direct(nowhere, root, "/mcp")(asked, incoming.get, send))
+        await asyncio.wait_for(BEGAN.wait(), 5)
+        incoming.put_nowait({"type": "http.disconnect"})
+        await asyncio.wait_for(running, 5)
+    assert ENDED.is_set()
+    assert sent == []
+
+
+async def test_a_long_call_is_not_silent(asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("web.direct.PING_S", 0.02)
+    root, sent = application(), []
+    incoming: asyncio.Queue[Message] = asyncio.Queue()
+    incoming.put_nowait({"type": "http.request", "body": json.dumps(call("waits")).encode()})
+
+    async def send(message: Message) -> None:
+        sent.append(message.get("body", b"start"))
+        if len(sent) == 4:
+            incoming.put_nowait({"type": "http.disconnect"})
+
+    async def nowhere(*_: Any) -> None:
+        raise AssertionError("it is answered directly")
+
+    async with root._lifespan_manager():
+        await asyncio.wait_for(Direct(nowhere, root, "/mcp")(asked, incoming.get, send), 5)
+    assert sent == [b"start", b": ping\r\n\r\n", b": ping\r\n\r\n", b": ping\r\n\r\n"]
+
+
+async def test_without_a_way_to_the_protocols_server_all_is_mcps(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = application()
+    handed: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        handed.append(scope["path"])
+
+    with monkeypatch.context() as patch:
+        patch.delattr(root, "_mcp_server")
+        direct = Direct(app, root, "/mcp")
+    await direct({"type": "http", "method": "POST", "path": "/mcp", "headers": []}, None, None)  # type: ignore[arg-type]
+    assert handed == ["/mcp"]
