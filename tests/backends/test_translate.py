@@ -184,7 +184,7 @@ async def test_offline_answers_come_from_this_machine_at_once(world: World) -> N
         assert (await translator.text(ENGLISH, "es")).provider == "apertium"
         started = time.monotonic()
         result = await translator.text(ENGLISH, "es")
-        assert time.monotonic() - started < 0.9
+        assert time.monotonic() - started < 2
     assert result.text == ENGLISH.upper()
     assert result.notices == (
         "google could not be reached; mymemory could not be reached, so apertium translated.",
@@ -207,7 +207,7 @@ async def test_when_nobody_is_left_the_refusal_says_who_was_tried_and_what_would
         world.now += 20
         with pytest.raises(Unavailable, match=r"google did not answer in time just now.*asked again in 40 s"):
             await translator.text("secret words", "de", "en")
-        assert time.monotonic() - started < 0.3
+        assert time.monotonic() - started < 1.5  # it would take 3 s to ask it
 
 
 async def test_engines_that_all_hang_are_given_up_at_the_deadline(world: World) -> None:

@@ -656,10 +656,10 @@ async def test_a_short_name_near_a_large_city_may_be_a_small_place(sky: Sky) -> 
         sky.open_meteo.trouble = "503"
         await weather.find_place("Beijin")  # answered without the geocoder, too
     sky.open_meteo.trouble, sky.open_meteo.times = "slow", 1
-    async with opened(sky, timeout=1.5) as weather:
+    async with opened(sky, timeout=2.4) as weather:
         start = time.monotonic()
         paris = await weather.current("Parris")
-        assert time.monotonic() - start < 1.2  # a third of it was for the geocoder
+        assert time.monotonic() - start < 2.2  # a third of it was for the geocoder
     assert (marfa.place.region, marfa.notices) == ("Texas", ())
     assert (lima.place.country, len(lima.notices)) == ("Peru", 1)
     assert paris.place.country == "France"
