@@ -72,8 +72,10 @@ Connect = Callable[..., AbstractAsyncContextManager[Client[Any]]]
 
 
 @pytest.fixture
-def client(era: str, settings: Callable[..., Settings]) -> Connect:
+def client(era: str, settings: Callable[..., Settings], request: pytest.FixtureRequest) -> Connect:
     """A factory of connected clients: `async with client(given={...}, sql={...}) as c`.
+
+    A module that names `SERVERS` has those alone: making all four takes 60 ms of each test.
 
     `given` holds backends to use, everything else is settings; each test that uses it runs in both eras.
     """
@@ -81,6 +83,8 @@ def client(era: str, settings: Callable[..., Settings]) -> Connect:
     @asynccontextmanager
     async def connect(given: dict[str, Any] | None = None, **over: Any) -> AsyncIterator[Client[Any]]:
         handlers = {k: over.pop(k) for k in HANDLERS if k in over}
+        if servers := getattr(request.module, "SERVERS", None):
+            over.setdefault("servers", servers)
         async with Client(create_server(settings(**over), given), mode=era, **handlers) as connected:
             yield connected
 

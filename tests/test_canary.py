@@ -150,6 +150,7 @@ def see(errors: list[str], log: str, state: Path) -> None:
 
 
 @pytest.mark.timeout(90)
+@pytest.mark.slow
 async def test_over_stdio_nothing_private_is_written_anywhere(world: dict[str, str], tmp_path: Path) -> None:
     log = (tmp_path / "log").open("wb")
     with log:

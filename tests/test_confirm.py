@@ -23,6 +23,7 @@ from tests.wire.conftest import ENVIRON, SERVER, Http
 from tools import confirm, files_writing
 from tools.confirm import Confirmation
 
+SERVERS = ["files"]
 YES = ElicitResult(action="accept", content={"confirm": True})
 UNASKABLE = r"files_delete needs the user's consent to this, and this client cannot ask for it\."
 

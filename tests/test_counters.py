@@ -87,6 +87,7 @@ def taken_by_three_processes(directory: Path, url: str) -> list[int]:
     return [sum(each) for each in zip(*found, strict=True)]
 
 
+@pytest.mark.slow
 def test_three_processes_with_one_file_let_exactly_the_limit_through(tmp_path: Path) -> None:
     assert taken_by_three_processes(tmp_path, "") == [123, 123]
 

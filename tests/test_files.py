@@ -19,6 +19,7 @@ from config import FilesSettings, Settings
 from server import create_server
 from tests.conftest import Connect
 
+SERVERS = ["files"]
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)
 Ask = Callable[..., Any]
 

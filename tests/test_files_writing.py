@@ -13,6 +13,7 @@ from config import Settings
 from server import create_server
 from tests.conftest import Connect
 
+SERVERS = ["files"]
 TOOLS = {
     "files_write", "files_edit", "files_create_directory", "files_move", "files_copy", "files_delete",
 }  # fmt: skip

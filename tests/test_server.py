@@ -211,6 +211,7 @@ async def test_a_path_completes_in_a_prompt_of_another_domain(client: Connect) -
         assert "README.md" in (await connected.complete(prompt, {"name": "path", "value": "READ"})).values
 
 
+@pytest.mark.slow
 def test_importing_the_server_reads_no_setting() -> None:
     wrong = {**os.environ, "ALMANAC_PROT": "1"}
     imported = [sys.executable, "-c", "import server"]

@@ -16,6 +16,7 @@ from mcp.types import PromptReference, ResourceTemplateReference
 
 from tests.conftest import Connect
 
+SERVERS = ["sql"]
 ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
 
 

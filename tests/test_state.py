@@ -203,6 +203,7 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("make", ["file", "redis"], indirect=True)
+@pytest.mark.slow
 async def test_two_processes_write_at_once_and_the_next_one_finds_it_all(
     make: Make, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -18,6 +18,7 @@ from tests.fakes import Upstream
 from tests.fakes import apertium as fake_apertium
 from tests.fakes.google_translate import GoogleTranslate
 
+SERVERS = ["translate"]
 Served = AbstractAsyncContextManager[Client[Any]]
 
 

@@ -20,6 +20,7 @@ from tests.fakes.nws import alert
 from tests.fakes.open_meteo import value
 from tests.fakes.weather import Sky
 
+SERVERS = ["weather"]
 BUDGET = 7_600  # characters of the six tools in tools/list, of 24,000 for all
 
 

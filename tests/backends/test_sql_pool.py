@@ -85,6 +85,7 @@ async def test_a_cancelled_call_that_heeds_nothing_ends_with_its_child(opened: O
         assert not set(children()) & set(child)
 
 
+@pytest.mark.slow
 async def test_cancelling_a_hundred_calls_at_odd_times_leaves_children_that_answer_rightly(
     opened: Open,
 ) -> None:
@@ -258,6 +259,7 @@ async def test_a_child_that_has_swollen_is_replaced(opened: Open) -> None:
         assert children() != before
 
 
+@pytest.mark.slow
 def test_sqlite_keeps_to_its_memory_where_the_kernel_sets_no_limit(tmp_path: Path) -> None:
     path = make(tmp_path / "a.db")
     script = f"""

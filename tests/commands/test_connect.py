@@ -50,6 +50,7 @@ def command_of(client: str, out: str) -> tuple[list[str], dict[str, str]]:
     return [servers["almanac"]["command"], *servers["almanac"]["args"]], servers["almanac"].get("env", {})
 
 
+@pytest.mark.slow
 def test_what_is_printed_for_each_client_starts_the_server(capsys: pytest.CaptureFixture[str]) -> None:
     commands = [
         command_of(client, printed(capsys, client, "--env", "ALMANAC_SERVERS=sql"))
@@ -65,6 +66,7 @@ def test_what_is_printed_for_each_client_starts_the_server(capsys: pytest.Captur
         assert "status" in [tool["name"] for tool in process.answer(1)["result"]["tools"]]
 
 
+@pytest.mark.slow
 def test_the_command_line_prints_nothing_but_the_entry_to_standard_output() -> None:
     run = subprocess.run(
         [sys.executable, str(SERVER), "connect", "cursor"],

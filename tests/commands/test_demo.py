@@ -195,6 +195,7 @@ def test_what_a_tool_returns_cannot_steer_the_terminal(instead: Instead) -> None
     assert "\x07" not in said
 
 
+@pytest.mark.slow
 def test_a_call_without_an_answer_is_given_up(instead: Instead, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "CALL_S", 0.5)
     started = time.monotonic()

@@ -30,6 +30,7 @@ def printed(out: str) -> tuple[str, dict[str, str]]:
     return token, dict(line.split("=", 1) for line in lines)
 
 
+@pytest.mark.slow
 async def test_what_it_prints_makes_the_token_valid_and_a_second_one_of_the_name_too(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

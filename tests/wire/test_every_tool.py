@@ -20,7 +20,8 @@ REAL: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("transport", ["stdio", pytest.param("http", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("transport", ["stdio", "http"])
 async def test_every_tool_answers_or_refuses_in_its_own_words(transport: str, era: str, http: Http) -> None:
     spawned = StdioTransport(sys.executable, [str(SERVER)], env=ENVIRON)
     async with Client(spawned if transport == "stdio" else http.url, mode=era) as client:

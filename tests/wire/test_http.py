@@ -44,6 +44,7 @@ def modern(name: str, arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[s
     return params, {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call", "Mcp-Name": name}
 
 
+@pytest.mark.slow
 def test_a_handshake_client_calls_without_a_session_so_any_replica_can_answer(http: Http) -> None:
     status, answer = call(
         http,
@@ -126,6 +127,7 @@ def test_sigterm_ends_the_server_in_good_order() -> None:
     assert b"Traceback" not in err
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_is_told_plainly(http: Http) -> None:
     done = subprocess.run(
         [sys.executable, str(SERVER), "--transport", "http", "--port", str(http.port)],

@@ -14,6 +14,7 @@ from mcp.types import INVALID_REQUEST, PARSE_ERROR
 
 from tests.wire.conftest import Stdio
 
+pytestmark = pytest.mark.slow  # each starts a server of its own
 Start = Callable[..., Stdio]
 MODERN = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",

@@ -148,6 +148,7 @@ MALFORMED = (
 )
 
 
+@pytest.mark.slow
 def test_malformed_lines_are_survived_and_the_next_request_is_answered(stdio: Start) -> None:
     server = stdio()
     server.initialize()
@@ -201,6 +202,7 @@ def test_the_frameworks_own_commands_work_on_the_file(command: list[str], shown:
     assert shown in done.stdout.decode()
 
 
+@pytest.mark.slow
 def test_fastmcp_run_serves_it(stdio: Start) -> None:
     fastmcp = str(Path(sys.executable).parent / "fastmcp")
     server = stdio(command=[fastmcp, "run", str(SERVER), "--no-banner"])
