@@ -55,6 +55,7 @@ class SqliteCounters(Storage, SlidingWindowCounterSupport):
         self._connection = sqlite3.connect(path or ":memory:", timeout=0.5, isolation_level=None)
         self._most = -1 if path else MOST_IN_MEMORY
         self._writes = 0
+        self._connection.execute("PRAGMA page_size=1024")  # each count writes one: 19 µs, and 27 with 4 KB
         with contextlib.suppress(sqlite3.OperationalError):  # another process is doing the same
             self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=NORMAL")
