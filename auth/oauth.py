@@ -45,17 +45,17 @@ def provider(settings: Settings) -> tuple[AuthProvider, Callable[[], Awaitable[N
 
 
 def _provider(given: AuthSettings, common: dict[str, Any]) -> AuthProvider:
-    remember = {"cache_ttl_seconds": REMEMBER_S, "max_cache_size": MOST_REMEMBERED}
+    remember: dict[str, Any] = {"cache_ttl_seconds": REMEMBER_S, "max_cache_size": MOST_REMEMBERED}
     where = given.oauth_tenant if given.oauth_tenant.startswith("http") else f"https://{given.oauth_tenant}"
     match given.oauth_provider:
         case "github":
             from fastmcp.server.auth.providers.github import GitHubProvider
 
-            return GitHubProvider(required_scopes=["read:user"], **common, **remember)  # type: ignore[arg-type]
+            return GitHubProvider(required_scopes=["read:user"], **common, **remember)
         case "google":
             from fastmcp.server.auth.providers.google import GoogleProvider
 
-            return GoogleProvider(required_scopes=["openid", "email"], **common, **remember)  # type: ignore[arg-type]
+            return GoogleProvider(required_scopes=["openid", "email"], **common, **remember)
         case "azure":
             from fastmcp.server.auth.providers.azure import AzureProvider
 

@@ -54,7 +54,7 @@ class Direct:
 
     def __init__(self, app: ASGIApp, root: FastMCP, path: str) -> None:
         self._app, self._path = app, path
-        self._server = getattr(root, "_mcp_server", None)
+        self._server: Any = getattr(root, "_mcp_server", None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._server is None or scope["type"] != "http" or not self._is_plain(asked := Request(scope)):
@@ -90,7 +90,7 @@ class Direct:
             answer: JSONRPCMessage
             try:
                 result = await serve_one(
-                    self._server,  # type: ignore[arg-type]  # looked for in __init__
+                    self._server,
                     exchange,
                     request.method,
                     request.params,
