@@ -23,6 +23,7 @@ os.environ.setdefault("PY_KEY_VALUE_DISABLE_BEARTYPE", "1")
 
 import argparse
 import functools
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from typing import Any, NamedTuple
@@ -224,16 +225,35 @@ def main() -> None:
         settings = load({**os.environ, **typed})
     except ConfigurationError as error:
         sys.exit(f"Almanac cannot start:\n{error}")
+    if settings.transport == "http":
+        settings = for_this_run(settings)
+    if settings.transport == "stdio" or settings.workers == 1:
+        serve(settings)
+        return
+    import web.workers
+
+    logs.configure(settings.log_level, secrets_of(settings))
+    sys.exit(web.workers.run(serve, settings))
+
+
+def serve(settings: Settings, listening: list[socket.socket] | None = None) -> None:
+    """Serve from this process until it is told to end.
+
+    Args:
+        settings: What to serve and how.
+        listening: Sockets that are bound already, for HTTP.
+    """
     logs.configure(settings.log_level, secrets_of(settings))
     try:
-        anyio.run(_serve, settings, backend_options={"use_uvloop": sys.platform != "win32"})
+        # uvicorn on asyncio's own loop waits 45 ms in some calls once several processes share a port.
+        anyio.run(_serve, settings, listening, backend_options={"use_uvloop": sys.platform != "win32"})
     except ConfigurationError as error:
         sys.exit(f"Almanac cannot start:\n{error}")
     except KeyboardInterrupt:
         pass
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, listening: list[socket.socket] | None) -> None:
     if settings.transport == "stdio":
         root = create_server(settings)
         tuning.spare_collections()
@@ -241,12 +261,11 @@ async def _serve(settings: Settings) -> None:
         return
     import web.serve  # its HTTP server is 20 ms of a start over STDIO
 
-    settings = for_this_run(settings)
     asked = access(settings)
     root = create_server(settings, asked=asked)
     await tuning.tell_schemas(root)
     tuning.spare_collections()
-    await web.serve.server(root, settings, asked).serve()
+    await web.serve.server(root, settings, asked).serve(listening)
 
 
 def __getattr__(name: str) -> FastMCP:

@@ -69,6 +69,9 @@ class Settings(Section):
     )
     host: str = Field("127.0.0.1", description="Address the HTTP server listens on.")
     port: int = Field(8000, ge=1, le=65535, description="Port the HTTP server listens on.")
+    workers: int = Field(
+        1, ge=1, le=64, description="Processes that serve HTTP, each on a core of its own at most."
+    )
     allowed_hosts: Names = Field(
         (), description="Host names clients may use over HTTP, besides loopback; others get 421."
     )

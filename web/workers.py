@@ -1,0 +1,111 @@
+"""Several processes behind one port, each a whole server: Python computes on one core a process.
+
+The first process listens and looks after the others. What they count and keep together lies in the state
+directory, or in what ALMANAC_STATE_URL names, as it does for replicas.
+"""
+
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
+from types import FrameType
+
+from config import Settings
+
+Serve = Callable[[Settings, list[socket.socket]], None]
+
+REST_S = 1.0  # before one that died is replaced, so that one that always dies is no load
+SHORT_S = 10.0  # who ends sooner than this again and again cannot serve
+MOST_SHORT = 3
+BACKLOG = 2048  # connections that may wait to be taken, as uvicorn has it
+
+_spawn = multiprocessing.get_context("spawn")  # forking copies locks, and on macOS what must not be copied
+_log = logging.getLogger(__name__)
+
+
+def run(serve: Serve, settings: Settings) -> int:
+    """Serve from `settings.workers` processes until SIGTERM or SIGINT; the status to exit with.
+
+    Args:
+        serve: What each of them does; importable, for it is called in another process.
+        settings: The host and port are bound here, so that all share one queue of connections.
+    """
+    return _Workers(serve, settings).run()
+
+
+class _Workers:
+    def __init__(self, serve: Serve, settings: Settings) -> None:
+        self._serve, self._settings = serve, settings
+        self._running: dict[SpawnProcess, float] = {}  # and when each began
+        self._ended = False
+        self._short = 0
+
+    def run(self) -> int:
+        try:
+            listening = _bound(self._settings.host, self._settings.port)
+        except OSError as error:
+            where = f"{self._settings.host}:{self._settings.port}"
+            sys.stderr.write(f"Almanac cannot listen on {where}: {error.strerror}.\n")
+            return 1
+        with listening:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, self._end)
+            for _ in range(self._settings.workers):
+                self._start(listening)
+            while self._running:
+                wait([process.sentinel for process in self._running])
+                for process in [one for one in self._running if not one.is_alive()]:
+                    lived_s = time.monotonic() - self._running.pop(process)
+                    if not self._ended:
+                        self._replace(process, lived_s, listening)
+        return 1 if self._short >= MOST_SHORT else 0
+
+    def _start(self, listening: socket.socket) -> None:
+        process = _spawn.Process(target=_work, args=(self._serve, self._settings, listening))
+        process.start()
+        self._running[process] = time.monotonic()
+
+    def _replace(self, process: SpawnProcess, lived_s: float, listening: socket.socket) -> None:
+        self._short = self._short + 1 if lived_s < SHORT_S else 0
+        if self._short >= MOST_SHORT:
+            _log.error("%d worker processes ended as soon as they had started; giving up", self._short)
+            self._end()
+            return
+        _log.warning("worker %s ended with status %s; another one starts", process.pid, process.exitcode)
+        time.sleep(REST_S)
+        if not self._ended:
+            self._start(listening)
+
+    def _end(self, number: int = signal.SIGTERM, frame: FrameType | None = None) -> None:
+        """Ask all to end, or make them if they were asked before."""
+        for process in self._running:
+            if self._ended:
+                process.kill()
+            else:
+                process.terminate()
+        self._ended = True
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=BACKLOG)
+
+
+def _work(serve: Serve, settings: Settings, listening: socket.socket) -> None:
+    """Be one of them, and end when the first process does, however that comes about."""
+    first = multiprocessing.parent_process()
+
+    def follow() -> None:
+        if first is not None:
+            first.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=follow, daemon=True).start()
+    serve(settings, [listening])
