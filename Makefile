@@ -11,7 +11,7 @@ RUN := .venv/bin/python
 export UV_COMPILE_BYTECODE := 1
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: help setup demo test test-slow lint format lock surface docs docs-check world world-check bench
+.PHONY: help setup demo test test-slow lint format lock surface docs docs-check world world-check bench image bundle
 
 help: ## What there is to type
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 14
@@ -76,6 +76,16 @@ bench: .venv-peers/.ready ## The same work on Almanac, on its peers and on the b
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv-peers
 	$(UV) pip install --quiet --python .venv-peers/bin/python --require-hashes -r requirements/peers.txt
 	@touch $@
+
+# The docker command may be there without its engine. The format is the one that keeps the health check.
+ENGINE ?= $(shell for each in docker podman buildah; do $$each info >/dev/null 2>&1 && echo $$each && break; done)
+image: ## Build the container image `almanac` by docker, podman or buildah, whichever works here
+	@[ -n "$(ENGINE)" ] || { echo "This takes docker, podman or buildah, and none of them works here."; \
+	  echo "On Debian and Ubuntu: apt-get install podman. Elsewhere: https://docs.docker.com/engine/install"; exit 1; }
+	BUILDAH_FORMAT=docker $(ENGINE) build --tag $(IMAGE) $(if $(BASE),--build-arg BASE=$(BASE)) \
+	  --build-arg VERSION=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
+	  --build-arg REVISION=$$(git describe --always --dirty 2>/dev/null || echo unknown) $(IMAGE_FLAGS) .
+IMAGE ?= almanac
 
 PIN := $(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate \
   --custom-compile-command "make lock"

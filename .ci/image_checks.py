@@ -1,7 +1,7 @@
 """Runs the built image as Docker would and checks it; `.ci/image` calls it in a network of its own.
 
-The box is what `docker run --read-only --tmpfs /tmp --network none --cap-drop ALL --user ...` makes:
-the server is process 1 of its own namespace, on a read-only root, as the image's own user.
+The box is what `docker run --read-only --tmpfs /tmp --network none --cap-drop ALL` makes: the server is process
+1 of its own namespace, on a read-only root, as the image's own user, with a directory for each volume.
 """
 # ruff: noqa: S101, S603, S607, T201 - a script for a terminal, whose work is to start processes
 
@@ -32,13 +32,33 @@ BOX = """
 set -e
 mount --make-rprivate /
 mount --bind "$0" "$0"; mount -o remount,bind,ro "$0"
-mount -t tmpfs tmpfs "$0/tmp"; mount -t proc proc "$0/proc"; mount -t tmpfs tmpfs "$0/dev"
+mount -t tmpfs tmpfs "$0/tmp"; mount --bind "$STATE" "$0/state"; mount --bind "$FILES" "$0/files"
+mount -t proc proc "$0/proc"; mount -t tmpfs tmpfs "$0/dev"
 for device in null zero full random urandom; do
   touch "$0/dev/$device"; mount --bind "/dev/$device" "$0/dev/$device"
 done
 exec chroot "$0" /usr/bin/setpriv --reuid "$1" --regid "$2" --clear-groups --no-new-privs \
   --inh-caps=-all --bounding-set=-all /usr/bin/env -i "${@:3}"
 """
+
+
+HELLO: tuple[dict[str, Any], ...] = (
+    {
+        "id": 0,
+        "method": "initialize",
+        "params": {
+            "protocolVersion": "2025-11-25",
+            "capabilities": {},
+            "clientInfo": {"name": "image-checks", "version": "1"},
+        },
+    },
+    {"method": "notifications/initialized"},
+)
+WRITES = {"ALMANAC_FILES_WRITE": "true"}
+
+
+def _call(number: int, tool: str, **arguments: str) -> dict[str, Any]:
+    return {"id": number, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}
 
 
 def check(fact: bool, claim: str, detail: object = "") -> None:
@@ -55,10 +75,14 @@ class Image:
         self.root = root
         self.user, _, group = self.config["User"].partition(":")
         self.group = group or self.user
+        self.volumes = {name: _new_volume(root / name) for name in ("state", "files")}
 
     def start(self, words: list[str], **pipes: Any) -> subprocess.Popen[bytes]:
         """Start `words` in a box of its own; it dies with this script."""
-        inside = [*self.config["Env"], "HOME=/tmp", "-C", self.config["WorkingDir"], *words]
+        given = {name.upper(): str(volume) for name, volume in self.volumes.items()}
+        pipes["env"] = {**os.environ, **given}
+        settings = [f"{name}={value}" for name, value in (pipes.pop("settings", None) or {}).items()]
+        inside = [*self.config["Env"], *settings, "HOME=/tmp", "-C", self.config["WorkingDir"], *words]
         box = ["bash", "-c", BOX, str(self.root), self.user, self.group, *_options_first(inside)]
         return subprocess.Popen(["unshare", "--mount", "--pid", "--fork", "--kill-child", *box], **pipes)
 
@@ -70,6 +94,13 @@ class Image:
         with self.start(words, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe) as box:
             out, err = box.communicate(timeout=PATIENCE)
         return subprocess.CompletedProcess(words, box.returncode, out.decode(), err.decode())
+
+
+def _new_volume(origin: Path) -> Path:
+    """A directory as Docker makes a new volume: with what the image has there, and whose it is."""
+    volume = Path(tempfile.mkdtemp(prefix="almanac-volume.")) / "data"
+    subprocess.run(["cp", "--archive", str(origin), str(volume)], check=True)
+    return volume
 
 
 def _options_first(words: list[str]) -> list[str]:
@@ -101,6 +132,9 @@ def examine_configuration(image: Image) -> None:
     check(unprivileged, f"a numeric user that is not root: {config['User']}")
     check(config["ExposedPorts"] == {"8000/tcp": {}}, "port 8000 is exposed, and only it")
     check(config["StopSignal"] == "SIGTERM", "stopped by SIGTERM")
+    check(set(config["Volumes"]) == {"/state", "/files"}, "volumes for what is kept and for what is served")
+    labels = {name.rpartition(".")[2]: value for name, value in config["Labels"].items()}
+    check(labels["version"] != "unreleased" and labels["revision"] != "unknown", f"labelled {labels}")
     said = json.dumps([config["Env"], config["Labels"], config["Entrypoint"], config["Cmd"]])
     check("://" not in said, "no address in the environment or the labels", said)
     secretive = re.compile(r"(?i)\b\w*(token|secret|passw|key|pip_|proxy|index)\w*=")
@@ -205,35 +239,59 @@ async def examine_sessions(token: str) -> None:
             )
             rows = (largest.structured_content or {})["rows"]
             check(len(rows) == 1, f"sql_query answers {rows} ({era})")
-            spanish = await client.call_tool(
-                "translate_text", {"text": "The house is big.", "source": "en", "target": "es"}
-            )
-            given = spanish.structured_content or {}
-            claim = f"translate_text answers {given['text']!r} by Apertium, offline ({era})"
-            check(given["provider"] == "apertium" and "casa" in given["text"], claim, given)
+            for language, word in (("es", "casa"), ("ca", "casa"), ("fr", "maison")):
+                translated = await client.call_tool(
+                    "translate_text", {"text": "The house is big.", "source": "en", "target": language}
+                )
+                given = translated.structured_content or {}
+                claim = f"translate_text answers {given['text']!r} by Apertium, offline ({era})"
+                check(given["provider"] == "apertium" and word in given["text"], claim, given)
+            found = await client.call_tool("files_search", {"text": "whose house"})
+            check(found.structured_content is not None, f"files_search looks through /files ({era})")
+
+
+def examine_volumes(image: Image) -> None:
+    """What is mounted from outside is served, and what is written is in the volume and nowhere else."""
+    check(image.run(["rg", "--version"]).returncode == 0, "ripgrep is there")
+    owners = {volume.stat().st_uid for volume in image.volumes.values()}
+    check(owners == {int(image.user)}, "a new volume belongs to the image's user", owners)
+    audit = image.volumes["state"] / "audit" / "audit.jsonl"
+    check(audit.stat().st_size > 0, "calls were recorded in the state volume")
+    mine = image.volumes["files"] / "mine.txt"
+    mine.write_text("from outside")
+    with image.serve(
+        "stdio", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, settings=WRITES
+    ) as box:
+        read = converse(box, _call(1, "files_read", path="mine.txt"))[-1]
+        check("from outside" in json.dumps(read), "a file of the mounted sandbox is read")
+        written = converse(box, _call(2, "files_write", path="new.txt", text="from inside"))[-1]
+        check(not written["result"].get("isError"), "a file is written, where that is switched on", written)
+        box.stdin.close()  # type: ignore[union-attr]  # it is a pipe
+    check((image.volumes["files"] / "new.txt").read_text() == "from inside", "and is in the volume")
+
+
+def converse(box: subprocess.Popen[bytes], *messages: dict[str, Any]) -> list[dict[str, Any]]:
+    """The answers to these messages, after the handshake if they are the first."""
+    assert box.stdin
+    assert box.stdout
+    answers: list[dict[str, Any]] = []
+    for message in (*HELLO, *messages) if messages[0]["id"] == 1 else messages:
+        box.stdin.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+        box.stdin.flush()
+        while "id" in message:  # what comes before is told, not asked for
+            answer = json.loads(box.stdout.readline())
+            if "id" in answer:
+                answers.append(answer)
+                break
+    return answers
 
 
 def examine_stdio(image: Image) -> None:
-    hello = {
-        "protocolVersion": "2025-11-25",
-        "capabilities": {},
-        "clientInfo": {"name": "image-checks", "version": "1"},
-    }
-    messages: list[dict[str, Any]] = [
-        {"id": 1, "method": "initialize", "params": hello},
-        {"method": "notifications/initialized"},
-        {"id": 2, "method": "tools/list", "params": {}},
-    ]
     pipe = subprocess.PIPE
     with image.serve("stdio", stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL) as box:
         assert box.stdin
         assert box.stdout
-        answers: list[dict[str, Any]] = []
-        for message in messages:
-            box.stdin.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
-            box.stdin.flush()
-            if "id" in message:
-                answers.append(json.loads(box.stdout.readline()))
+        answers = converse(box, {"id": 1, "method": "tools/list", "params": {}})
         check(answers[0]["result"]["serverInfo"]["name"] == "almanac", "`stdio` answers initialize")
         check(len(answers[1]["result"]["tools"]) == TOOLS, f"{TOOLS} tools over STDIO")
         box.stdin.close()
@@ -241,11 +299,7 @@ def examine_stdio(image: Image) -> None:
         ended(box, "`stdio` ends when its input does")
     check(all(json.loads(line)["jsonrpc"] for line in rest.splitlines()), "nothing but JSON on its output")
     with image.serve("stdio", stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL) as box:
-        assert box.stdin
-        assert box.stdout
-        box.stdin.write(json.dumps({"jsonrpc": "2.0", **messages[0]}).encode() + b"\n")
-        box.stdin.flush()
-        box.stdout.readline()
+        converse(box, {"id": 1, "method": "ping"})
         os.kill(first_process(box), signal.SIGTERM)
         ended(box, "SIGTERM ends `stdio` too")
 
@@ -277,6 +331,7 @@ def main() -> None:
     with service(image) as (process, token):
         examine_service(image, process)
         asyncio.run(examine_sessions(token))
+    examine_volumes(image)
     examine_stdio(image)
     examine_commands(image)
 
