@@ -1,7 +1,7 @@
 """Runs the built image as Docker would and checks it; `.ci/image` calls it in a network of its own.
 
-The box is what `docker run --read-only --tmpfs /tmp --network none --cap-drop ALL` makes: the server is process
-1 of its own namespace, on a read-only root, as the image's own user, with a directory for each volume.
+The box is what `docker run --read-only --tmpfs /tmp --network none --cap-drop ALL` makes: the server is
+process 1 of its own namespace, on a read-only root, as the image's own user, with a directory a volume.
 """
 # ruff: noqa: S101, S603, S607, T201 - a script for a terminal, whose work is to start processes
 
