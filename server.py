@@ -232,7 +232,7 @@ def main() -> None:
         return
     import web.workers
 
-    logs.configure(settings.log_level, secrets_of(settings))
+    logs.configure(settings.log_level, secrets_of(settings), settings.log_format)
     sys.exit(web.workers.run(serve, settings))
 
 
@@ -243,7 +243,7 @@ def serve(settings: Settings, listening: list[socket.socket] | None = None) -> N
         settings: What to serve and how.
         listening: Sockets that are bound already, for HTTP.
     """
-    logs.configure(settings.log_level, secrets_of(settings))
+    logs.configure(settings.log_level, secrets_of(settings), settings.log_format)
     try:
         # uvicorn on asyncio's own loop waits 45 ms in some calls once several processes share a port.
         anyio.run(_serve, settings, listening, backend_options={"use_uvloop": sys.platform != "win32"})

@@ -10,6 +10,7 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    ValidationInfo,
 )
 
 from config.domains import HIDDEN, FilesSettings, SqlSettings, TranslateSettings, WeatherSettings
@@ -61,6 +62,12 @@ __all__ = [
 ]
 
 
+def _if_counted(port: int | None, info: ValidationInfo) -> int | None:
+    if port and not info.data.get("metrics"):
+        raise ValueError(f"it needs {PREFIX}METRICS=true")
+    return port
+
+
 class Settings(Section):
     """All settings; the sections are named after the domains."""
 
@@ -100,6 +107,21 @@ class Settings(Section):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe message written to standard error."
+    )
+    log_format: Literal["console", "json"] = Field(
+        "console", description="How lines are written to standard error: console, or json, an object each."
+    )
+    shutdown_grace: Annotated[float, Field(ge=0, le=600)] = Field(
+        8,  # Docker kills ten seconds after it has asked
+        description="Seconds that calls under way have to finish once the server is told to end.",
+    )
+    metrics: bool = Field(
+        False, description="Whether calls are counted for Prometheus, which fetches /metrics."
+    )
+    metrics_port: Annotated[int | None, Field(ge=1, le=65535), AfterValidator(_if_counted)] = Field(
+        None,
+        description="Port of their own for /health, /ready and /metrics, where nobody is asked for a token; "
+        "without it /metrics is on the HTTP port and, where tokens are asked for, needs one with admin.",
     )
     fence: bool = Field(
         True,

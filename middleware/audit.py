@@ -19,11 +19,12 @@ from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 from mcp import MCPError
 from opentelemetry import trace
 
+import reference
 from config import AuditSettings
 from errors import Unavailable
 from ledger.recorder import Recorder
 from ledger.unusual import Unusual
-from middleware import outcomes, reference
+from middleware import outcomes
 from middleware.called import tool_of
 from middleware.caller import caller
 from middleware.outcomes import Outcome

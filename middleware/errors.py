@@ -21,8 +21,8 @@ from cleaning import clean
 from errors import Forbidden, Refusal, Unavailable, Unknown, did_you_mean, quote
 from middleware.called import server_of, tool_of
 from middleware.outcomes import refusal_of
-from middleware.reference import reference
 from middleware.shapes import place_of
+from reference import reference
 
 log = structlog.get_logger("almanac")
 
