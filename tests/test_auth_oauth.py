@@ -154,7 +154,7 @@ def test_replicas_share_what_is_kept_in_redis(openid: OpenId, tmp_path: Path, re
 def test_only_the_ways_to_sign_in_are_open(openid: OpenId, tmp_path: Path) -> None:
     port = free_port()
     with Served(settings(openid, port, tmp_path), port=port) as server:
-        for path in ("/", "/mcp", "/metrics", "/authorize/x", "/.well-known/other", "/consent/", "/token/.."):
+        for path in ("/mcp", "/metrics", "/authorize/x", "/.well-known/other", "/consent/", "/token/.."):
             assert server.ask("GET", path)[0] == 401, path
         for path in ("/.well-known/oauth-authorization-server", "/.well-known/oauth-protected-resource/mcp"):
             assert server.ask("GET", path)[0] == 200, path

@@ -16,6 +16,7 @@ from web.body import Body
 from web.direct import Direct
 from web.gate import Gate, Record
 from web.names import Named
+from web.page import Page
 from web.patience import patient
 from web.shape import OneShape
 
@@ -66,6 +67,7 @@ def guarded(root: FastMCP, settings: Settings, access: Access | None) -> ASGIApp
             expose_headers=("Mcp-Session-Id", "MCP-Protocol-Version", "WWW-Authenticate"),
             max_age=600,
         )
+    app = Page(app, settings.auth.mode)  # in front of who asks for a token
     hosts = [*settings.allowed_hosts]
     if settings.auth.oauth_base_url:  # where browsers are sent to sign in
         hosts.append(urlsplit(settings.auth.oauth_base_url).netloc)

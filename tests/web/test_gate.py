@@ -38,7 +38,8 @@ def server(served: Callable[..., Served], tmp_path_factory: pytest.TempPathFacto
     return served(auth=AUTH, files=files, allowed_origins="https://app.example.com")
 
 
-PATHS = ["/", "/mcp", "/mcp/", "/nothing", "/health/", "//health", "/HEALTH", "/mcp/../health", "/x/health"]
+# What everybody may see: `/` as a page, tests/web/test_page.py.
+PATHS = ["/mcp", "/mcp/", "/nothing", "/health/", "//health", "/HEALTH", "/mcp/../health", "/x/health"]
 PATHS += [
     "/metrics",
     "/ready",
