@@ -66,6 +66,7 @@ from middleware.errors import Errors
 from middleware.fence import Fence
 from middleware.limits import Limits
 from middleware.quotas import Quotas
+from middleware.running import Running
 from middleware.scopes import Scopes
 from redaction import secrets_of
 from state import State
@@ -129,6 +130,7 @@ def create_server(
         middleware=[
             audit,
             Errors(),
+            Running(),
             *([scopes] if scopes else []),
             Limits(settings.limits, counters),
             quotas,

@@ -1,6 +1,6 @@
 """Serves MCP over HTTP behind everything that an open port needs; docs/threats.md says what that is."""
 
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import uvicorn
@@ -12,23 +12,26 @@ from starlette.types import ASGIApp
 from auth import Access
 from config import Settings
 from middleware.audit import Audit
+from middleware.running import Running
 from web.body import Body
 from web.direct import Direct
-from web.gate import Gate, Record
+from web.ending import Server
+from web.gate import Gate
 from web.names import Named
 from web.page import Page
 from web.patience import patient
+from web.requests import Requests
 from web.shape import OneShape
 
 PATH = "/mcp"
-END_S = 2  # for calls that are running when the server is told to end
+Guard = TypeVar("Guard")
 
 
 def server(root: FastMCP, settings: Settings, access: Access | None) -> uvicorn.Server:
     """What listens until SIGTERM or SIGINT, set up and not yet listening."""
     http = settings.http
     options: dict[str, Any] = {"http": patient(http.timeout, http.connections)}
-    return uvicorn.Server(
+    return Server(
         uvicorn.Config(
             guarded(root, settings, access),
             host=settings.host,
@@ -41,17 +44,19 @@ def server(root: FastMCP, settings: Settings, access: Access | None) -> uvicorn.
             server_header=False,
             proxy_headers=bool(settings.trusted_proxies),
             forwarded_allow_ips=list(settings.trusted_proxies),
-            timeout_graceful_shutdown=END_S,
             **options,
-        )
+        ),
+        _of_the(root, Running),
+        settings.shutdown_grace,
     )
 
 
 def guarded(root: FastMCP, settings: Settings, access: Access | None) -> ASGIApp:
-    """The application, from the outside in: shape of errors, names, CORS, tokens, gate, body, answers."""
+    """The application, from the outside in: references, errors, names, CORS, tokens, gate, body, answers."""
     inner = [Middleware(Body, most=settings.http.max_body), Middleware(Direct, root=root, path=PATH)]
     if access:  # behind FastMCP's own, which has looked at the token by then
-        inner.insert(0, Middleware(Gate, access=access, path=PATH, record=_recorded_by(root)))
+        record = _of_the(root, Audit).authentication
+        inner.insert(0, Middleware(Gate, access=access, path=PATH, record=record))
     app: ASGIApp = root.http_app(
         path=PATH,
         middleware=inner,
@@ -64,16 +69,18 @@ def guarded(root: FastMCP, settings: Settings, access: Access | None) -> ASGIApp
             allow_origins=settings.allowed_origins,
             allow_methods=("GET", "POST", "DELETE"),
             allow_headers=("*",),
-            expose_headers=("Mcp-Session-Id", "MCP-Protocol-Version", "WWW-Authenticate"),
+            expose_headers=("Mcp-Session-Id", "MCP-Protocol-Version", "WWW-Authenticate", "X-Request-Id"),
             max_age=600,
         )
     app = Page(app, settings.auth.mode)  # in front of who asks for a token
     hosts = [*settings.allowed_hosts]
     if settings.auth.oauth_base_url:  # where browsers are sent to sign in
         hosts.append(urlsplit(settings.auth.oauth_base_url).netloc)
-    return OneShape(Named(app, hosts, settings.allowed_origins, settings.host, settings.http.max_headers))
+    app = OneShape(Named(app, hosts, settings.allowed_origins, settings.host, settings.http.max_headers))
+    running = _of_the(root, Running)
+    return Requests(app, lambda: running.is_ending)
 
 
-def _recorded_by(root: FastMCP) -> Record:
-    """What records who was let in: the server's audit, which its other calls go through as well."""
-    return next(guard for guard in root.middleware if isinstance(guard, Audit)).authentication
+def _of_the(root: FastMCP, kind: type[Guard]) -> Guard:
+    """The guard of this kind that the server's calls go through."""
+    return next(guard for guard in root.middleware if isinstance(guard, kind))
