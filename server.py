@@ -259,7 +259,8 @@ async def _serve(settings: Settings, listening: list[socket.socket] | None) -> N
     if settings.transport == "stdio":
         root = create_server(settings)
         tuning.spare_collections()
-        await transport.serve_stdio(root)
+        running = next(guard for guard in root.middleware if isinstance(guard, Running))
+        await transport.serve_stdio(root, running.end, settings.shutdown_grace)
         return
     import web.serve  # its HTTP server is 20 ms of a start over STDIO
 

@@ -13,7 +13,8 @@ import os
 import signal
 import stat
 import sys
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from typing import Self
 
 import anyio
@@ -25,6 +26,9 @@ from mcp.types import (
     PARSE_ERROR,
     ErrorData,
     JSONRPCError,
+    JSONRPCNotification,
+    JSONRPCRequest,
+    JSONRPCResponse,
     jsonrpc_message_adapter,
 )
 from pydantic import ValidationError
@@ -32,13 +36,23 @@ from pydantic import ValidationError
 import wire
 from tools import aside
 
-UNREAD_SECONDS = 1.0  # for what is on its way after a signal; a client that reads nothing would hold us
+UNREAD_SECONDS = 1.0  # at the end, for a client to read on; one that reads nothing would hold us
+ANSWER_SECONDS = 1.0  # for refusals to calls that were not finished
+CLOSE_SECONDS = 5.0  # for backends to close what they have open
+LOOK_SECONDS = 0.01
+ENDLESS = "subscriptions/listen"  # a request that is answered when it is given up
 LONGEST_MESSAGE = 16_000_000  # bytes
 MOST_UNREAD = 16_000_000  # bytes of answers; beyond it no further message is read
 
 
-async def serve_stdio(root: FastMCP) -> None:
-    """Serve until standard input ends, or SIGTERM or SIGINT ends it."""
+async def serve_stdio(root: FastMCP, end_calls: Callable[[], None], grace_s: float) -> None:
+    """Serve until standard input ends, or SIGTERM or SIGINT ends it; what was asked by then is answered.
+
+    Args:
+        root: The server.
+        end_calls: Has every call that runs answered with a refusal.
+        grace_s: Seconds that calls have to finish.
+    """
     server, lifespan = getattr(root, "_mcp_server", None), getattr(root, "_lifespan_manager", None)
     if server is None or lifespan is None or not _are_pipes():
         wire.end_on_signals()
@@ -46,7 +60,7 @@ async def serve_stdio(root: FastMCP) -> None:
         return
     token = set_transport("stdio")
     try:
-        async with lifespan(), _pipes() as (messages, answers):
+        async with lifespan(), _pipes(end_calls, grace_s) as (messages, answers):
             await server.run(messages, answers, server.create_initialization_options())
     finally:
         reset_transport(token)
@@ -70,8 +84,11 @@ class _Answers:
     def __init__(self, sink: asyncio.StreamWriter) -> None:
         self._sink, self._unread, self._room = sink, 0, asyncio.Event()
         self._room.set()
+        self.owed: set[str | int] = set()  # requests that are not answered yet
 
     async def send(self, item: SessionMessage) -> None:
+        if isinstance(item.message, JSONRPCResponse | JSONRPCError):
+            self.owed.discard(item.message.id)
         if self._sink.is_closing():  # as it is once the client has closed its end; uvloop would raise
             return
         line = aside.as_json(item.message) + b"\n"
@@ -95,6 +112,23 @@ class _Answers:
         """Wait while the client has much to read: one that only asks would fill our memory with answers."""
         await self._room.wait()
 
+    def all_is_asked(self) -> None:
+        """Nothing more will be read from the client, so nothing waits for it to read."""
+        self._room.set()
+
+    def are_given(self) -> bool:
+        """Whether nobody waits for one, or nobody is there to read it."""
+        return not self.owed or self._sink.is_closing()
+
+    @property
+    def left(self) -> int:
+        """Bytes that the client has yet to read."""
+        return 0 if self._sink.is_closing() else self._sink.transport.get_write_buffer_size()
+
+    def give_up(self) -> None:
+        """Wait for the client no longer."""
+        self._sink.transport.abort()
+
     async def aclose(self) -> None:
         """Nothing: the pipe outlives the server, and is closed with the other one."""
 
@@ -105,6 +139,16 @@ class _Answers:
         await self.aclose()
 
 
+class _Source(asyncio.StreamReader):
+    """What the client writes; `ended` is called when that ends."""
+
+    ended: Callable[[], None] = staticmethod(lambda: None)
+
+    def feed_eof(self) -> None:
+        super().feed_eof()
+        self.ended()
+
+
 class _Messages:
     """Messages from the client, a line each: what the protocol's server reads from.
 
@@ -112,21 +156,28 @@ class _Messages:
     it would wait.
     """
 
-    def __init__(self, source: asyncio.StreamReader, answers: _Answers) -> None:
-        self._source, self._answers = source, answers
+    def __init__(self, source: asyncio.StreamReader, answers: _Answers, end: "_End") -> None:
+        self._source, self._answers, self._end = source, answers, end
         self._open = True
 
     async def receive(self) -> SessionMessage | Exception:
         while self._open:
             await self._answers.are_read()
             if not (line := await self._line()):
+                await self._end.wait(self._answers)
                 break
             text = line.decode("utf-8", "replace")
             try:
-                return SessionMessage(jsonrpc_message_adapter.validate_json(text, by_name=False))
+                message = jsonrpc_message_adapter.validate_json(text, by_name=False)
             except ValidationError:
                 if text.strip() and text.endswith("\n"):  # a line cut by the end has nobody to answer to
                     await self._refuse(*_what_is_wrong(text))
+                continue
+            if isinstance(message, JSONRPCRequest) and message.method != ENDLESS:
+                self._answers.owed.add(message.id)
+            elif isinstance(message, JSONRPCNotification) and message.method == "notifications/cancelled":
+                self._answers.owed.discard((message.params or {}).get("requestId", ""))
+            return SessionMessage(message)
         raise anyio.EndOfStream
 
     async def _line(self) -> bytes:
@@ -182,10 +233,42 @@ def _what_is_wrong(line: str) -> tuple[str | int | None, int, str]:
     return known, INVALID_REQUEST, "This is not a JSON-RPC 2.0 request, notification or response."
 
 
+class _End:
+    """What is done once nothing more comes in: calls are finished, or refused, and their answers read.
+
+    Args:
+        end_calls: Has every call that runs answered with a refusal.
+        grace_s: Seconds that calls have to finish.
+    """
+
+    def __init__(self, end_calls: Callable[[], None], grace_s: float) -> None:
+        self._end_calls, self._grace_s = end_calls, grace_s
+        self.hurry = False  # a second signal has come
+
+    async def wait(self, answers: _Answers) -> None:
+        wire.end_within(2 * self._grace_s + ANSWER_SECONDS + UNREAD_SECONDS + CLOSE_SECONDS)
+        await self._until(answers.are_given, self._grace_s)
+        self._end_calls()
+        await self._until(answers.are_given, ANSWER_SECONDS, even_now=True)
+        deadline, left = time.monotonic() + self._grace_s, answers.left + 1
+        while 0 < answers.left < left and time.monotonic() < deadline:  # whoever reads slowly reads on
+            left = answers.left
+            await self._until(lambda: not answers.left, UNREAD_SECONDS)
+        if answers.left:
+            answers.give_up()
+
+    async def _until(self, done: Callable[[], bool], seconds: float, even_now: bool = False) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and (even_now or not self.hurry):
+            if done():
+                break
+            await asyncio.sleep(LOOK_SECONDS)
+
+
 @contextlib.asynccontextmanager
-async def _pipes() -> AsyncIterator[tuple[_Messages, _Answers]]:
+async def _pipes(end_calls: Callable[[], None], grace_s: float) -> AsyncIterator[tuple[_Messages, _Answers]]:
     loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(LONGEST_MESSAGE)
+    reader = _Source(LONGEST_MESSAGE)
     source, _ = await loop.connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(wire.divert_input(), "rb", 0)
     )
@@ -194,23 +277,21 @@ async def _pipes() -> AsyncIterator[tuple[_Messages, _Answers]]:
         os.fdopen(os.dup(sys.stdout.buffer.fileno()), "wb", 0),
     )
     sink.set_write_buffer_limits(0)  # so that a flush waits until all of it is written
+    end = _End(end_calls, grace_s)
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _leave, loop, number, source, sink)
+        loop.add_signal_handler(number, _leave, loop, number, source, end)
     try:
         answers = _Answers(asyncio.StreamWriter(sink, protocol, None, loop))
-        yield _Messages(reader, answers), answers
+        reader.ended = answers.all_is_asked
+        yield _Messages(reader, answers, end), answers
     finally:
         source.close()
         sink.close()
 
 
-def _leave(
-    loop: asyncio.AbstractEventLoop,
-    number: int,
-    source: asyncio.ReadTransport,
-    sink: asyncio.WriteTransport,
-) -> None:
-    """End the input, as a client that leaves does; a second signal ends the process."""
-    loop.remove_signal_handler(number)
+def _leave(loop: asyncio.AbstractEventLoop, number: int, source: asyncio.ReadTransport, end: _End) -> None:
+    """End the input, as a client that leaves does; a second signal leaves the waiting out."""
+    if source.is_closing():
+        end.hurry = True
+        loop.remove_signal_handler(number)
     source.close()
-    loop.call_later(UNREAD_SECONDS, sink.abort)

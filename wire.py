@@ -10,6 +10,8 @@ import os
 import select
 import signal
 import sys
+import threading
+import time
 from typing import Any, TextIO
 
 
@@ -75,3 +77,15 @@ def end_on_signals() -> None:
 
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGINT, leave)
+
+
+def end_within(seconds: float) -> None:
+    """End the process after so many seconds, whatever hangs: called once it is to end by itself anyway."""
+
+    def end() -> None:
+        time.sleep(seconds)
+        sys.stderr.write("Almanac did not end in time, and is ended.\n")
+        sys.stderr.flush()
+        os._exit(1)
+
+    threading.Thread(target=end, daemon=True, name="end").start()

@@ -25,7 +25,7 @@ MAY_IMPORT = {
         "logs",
         "ledger",
     },
-    "web": {"server", "auth", "web", "commands", "tools", "middleware", "errors", "config"},
+    "web": {"server", "auth", "web", "commands", "tools", "middleware", "reference", "wire", "errors", "config"},
     "tools": {"backends", "errors", "tools"},
     "resources": {"backends", "errors", "config", "tools"},  # config: almanac://settings
     "prompts": {"fencing", "cleaning"},

@@ -8,9 +8,7 @@ sees to it that the process ends in any case.
 
 import asyncio
 import contextlib
-import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +22,7 @@ import uvicorn
 from uvicorn.server import HANDLED_SIGNALS
 
 from middleware.running import Running
+from wire import end_within
 
 LINGER_S = 0.5  # for requests that were sent before their sender could know
 ANSWER_S = 1.0  # for refusals to be read
@@ -142,15 +141,3 @@ def _leave(connection: Any) -> None:
             with contextlib.suppress(h11.LocalProtocolError):
                 connection.transport.write(connection.conn.send(h11.EndOfMessage()) or b"")
     connection.transport.close()
-
-
-def end_within(seconds: float) -> None:
-    """End the process after so many seconds, whatever hangs; not a moment sooner than it ends itself."""
-
-    def end() -> None:
-        time.sleep(seconds)
-        sys.stderr.write("Almanac did not end in time, and is ended.\n")
-        sys.stderr.flush()
-        os._exit(1)
-
-    threading.Thread(target=end, daemon=True, name="end").start()
