@@ -69,12 +69,16 @@ world-check: .venv-data/.ready ## Build data/world.db anew elsewhere and compare
 	$(UV) pip install --quiet --python .venv-data/bin/python --no-deps --require-hashes -r requirements/data.txt
 	@touch $@
 
-bench: .venv-peers/.ready ## The same work on Almanac, on its peers and on the bare floor, as ratios
-	$(RUN) -m benchmarks --peers .venv-peers/bin/python $(ONLY)
+bench: .venv-peers/.ready ## The same work on Almanac, its peers and the floor, as ratios (ONLY="stdio http", SHORT=1)
+	$(RUN) -m benchmarks --peers .venv-peers/bin/python $(if $(SHORT),--short) $(ONLY)
 
-.venv-peers/.ready: requirements/peers.txt .venv/.ready
+.venv-peers/.ready: requirements/peers.txt benchmarks/peers/package.json .venv/.ready
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv-peers
 	$(UV) pip install --quiet --python .venv-peers/bin/python --require-hashes -r requirements/peers.txt
+	cp benchmarks/peers/package.json .venv-peers/
+	@command -v npm >/dev/null || echo "There is no npm: what runs on Node will not be compared"
+	! command -v npm >/dev/null || \
+	  npm install --prefix .venv-peers --no-package-lock --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 # The docker command may be there without its engine. The format is the one that keeps the health check.

@@ -4,12 +4,13 @@ import asyncio
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from backends.translate.apertium import Apertium
-from benchmarks.rounds import Line, compare
+from benchmarks.contenders import Bench
+from benchmarks.rounds import OURS, Absent, Line, compare, lines
 
 MODES = Path("/usr/share/apertium/modes")
 PAIRS = {"eng-spa": ("en", "es"), "eng-cat": ("en", "ca"), "spa-eng": ("es", "en")}
@@ -17,17 +18,22 @@ SENTENCES = {
     "en": "The old city has three bridges and a river.",
     "es": "La ciudad vieja tiene tres puentes y un río.",
 }
-WARM, COLD = "subprocess a call", "subprocess a call (cold)"
-GOALS = {WARM: 0.05, COLD: 1.5}  # warm: 5 ms at the median where a spawn costs 100 to 200
+SPAWNED = "subprocess a call"
 
 
-def run(directory: Path, peers: Path, rounds: int) -> list[Line]:
-    """Every line of the comparison; of the pairs, those that are installed."""
-    installed = [pair for pair in PAIRS if (MODES / f"{pair}.mode").is_file() and shutil.which("apertium")]
-    return [line for pair in installed for line in _lines(pair, rounds)]
+def run(bench: Bench) -> Iterable[Line]:
+    """Every line of the comparison."""
+    for pair in PAIRS:
+        works = tuple(f"{pair}, a sentence, {how}" for how in ("warm", "start to end"))
+        if (MODES / f"{pair}.mode").is_file() and shutil.which("apertium"):
+            yield from _measured(pair, works, bench)
+            continue
+        absent = Absent(f"needs Apertium with {pair}")
+        for work in works:
+            yield from lines(work, {OURS: absent, SPAWNED: absent})
 
 
-def _lines(pair: str, rounds: int) -> Iterator[Line]:
+def _measured(pair: str, works: Sequence[str], bench: Bench) -> Iterator[Line]:
     source, target = PAIRS[pair]
     sentence = SENTENCES[source]
     spawned = _spawned(pair, sentence)
@@ -50,20 +56,9 @@ def _lines(pair: str, rounds: int) -> Iterator[Line]:
         answer = runner.run(engine.translate(sentence, ends)).text
         if answer != spawned():
             raise RuntimeError(f"{pair} gave {answer!r}, the command line {spawned()!r}")
-        yield from compare(
-            f"{pair}, a sentence, warm",
-            {"almanac": _timed(runner, warm), WARM: _timed_call(spawned)},
-            {WARM: GOALS[WARM]},
-            rounds,
-            15,
-        )
-        yield from compare(
-            f"{pair}, a sentence, start to end",
-            {"almanac": _timed(runner, cold), COLD: _timed_call(spawned)},
-            {COLD: GOALS[COLD]},
-            rounds,
-            3,
-        )
+        for work, (ours, calls) in zip(works, ((warm, 15), (cold, 3)), strict=True):
+            contenders = {OURS: _timed(runner, ours), SPAWNED: _timed_call(spawned)}
+            yield from compare(work, contenders, bench.rounds, bench.many(calls))
         runner.run(engine.aclose())
 
 

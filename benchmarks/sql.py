@@ -1,20 +1,18 @@
-"""sql_query through the whole server, against a raw loop over `sqlite3` and mcp-server-sqlite."""
+"""sql_query through the whole server, against a raw loop over `sqlite3`, mcp-server-sqlite and datasette."""
 
 import contextlib
 import sqlite3
-import sys
+import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from urllib.parse import urlencode
 
-from benchmarks.rounds import Line, compare
-from benchmarks.wire import Stdio
+from benchmarks.contenders import SHIPPED, Bench
+from benchmarks.goals import DATASETTE, RAW, ROWS, ROWS_HTTP, SQLITE3, SQLITE_SERVER
+from benchmarks.rounds import OURS, Absent, Line, Work, compare
+from benchmarks.wire import checked
 
-HERE = Path(__file__).parent
-GOALS = {  # by rows: against the raw loop, against mcp-server-sqlite
-    1: {"mcp-server-sqlite": 0.8},
-    100: {"mcp-server-sqlite": 0.8},
-    10_000: {"mcp-server-sqlite": 0.6, "raw loop": 2.0},
-}
+CALLS = {1: 200, 100: 200, 10_000: 7}  # by rows
 
 
 def make_database(path: Path) -> None:
@@ -30,41 +28,43 @@ def make_database(path: Path) -> None:
         database.commit()
 
 
-def run(directory: Path, peers: Path, rounds: int) -> list[Line]:
-    """Every line of the comparison.
-
-    Args:
-        directory: Where the database may be made.
-        peers: The Python of the environment in which the peers are installed.
-    """
-    path = directory / "bench.db"
+def run(bench: Bench) -> Iterable[Line]:
+    """Every line of the comparison."""
+    path = bench.directory / "bench.db"
     make_database(path)
-    servers = {
-        "almanac": Stdio(
-            [sys.executable, str(HERE.parent / "server.py")], {"ALMANAC_SQL_DATABASES": f"bench={path}"}
-        ),
-        "mcp-server-sqlite": Stdio([str(peers.with_name("mcp-server-sqlite")), "--db-path", str(path)]),
-        "raw loop": Stdio([sys.executable, str(HERE / "peers/raw_sqlite.py"), str(path)], handshake=False),
-    }
-    lines = []
-    with contextlib.ExitStack() as stack:
-        for server in servers.values():
-            stack.enter_context(server)
-        for rows, goals in GOALS.items():
+    served = {"ALMANAC_SQL_DATABASES": f"bench={path}"}
+    ours = bench.stdio(bench.script(SHIPPED), served)
+    peer = bench.peer(bench.pip("mcp-server-sqlite", "--db-path", str(path)))
+    raw = bench.stdio(bench.script("raw_sqlite.py", str(path)), handshake=False)
+    port = bench.http(bench.script(SHIPPED, "http", "--port", "PORT"), served)
+    most = ("--setting", "max_returned_rows", str(max(CALLS)))
+    datasette = bench.peer_http(bench.pip("datasette", "serve", str(path), "--port", "PORT", *most))
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        for rows, calls in CALLS.items():
             sql = f"SELECT * FROM t WHERE id >= 500 LIMIT {rows}"
-            asked: dict[str, tuple[str, dict[str, Any]]] = {
-                "almanac": ("sql_query", {"sql": sql, "limit": rows}),
-                "mcp-server-sqlite": ("read_query", {"query": sql}),
-                "raw loop": ("query", {"sql": sql}),
+            last = f"name {499 + rows}".encode()
+            asked = {"sql": sql, "limit": rows}
+            contenders: dict[str, Work | Absent] = {
+                OURS: ours.calls("sql_query", asked, last),
+                SQLITE_SERVER: peer.calls("read_query", {"query": sql}, last),
             }
-            for name, (tool, arguments) in asked.items():
-                answer = servers[name].call(tool, arguments)
-                last = f"name {499 + rows}".encode()
-                if last not in answer:
-                    raise RuntimeError(f"{name} did not answer with {rows} rows: {answer[:300]!r}")
-            calls = 200 if rows < 1000 else 7
-            work = {
-                name: (lambda server=servers[name], asked=asked[name]: server.timed(*asked)) for name in asked
+            if rows == max(CALLS):
+                contenders[RAW] = raw.calls("query", {"sql": sql}, last)
+                contenders[SQLITE3] = _fetching(database, sql, last)
+            yield from compare(ROWS.format(rows), contenders, bench.rounds, bench.many(calls))
+            path_of = f"/bench.json?{urlencode({'sql': sql, '_shape': 'arrays'})}"
+            contenders = {
+                OURS: port.calls("sql_query", asked, last),
+                DATASETTE: datasette.gets(path_of, last),
             }
-            lines += compare(f"sql_query {rows:,} rows", work, goals, rounds, calls)
-    return lines
+            yield from compare(ROWS_HTTP.format(rows), contenders, bench.rounds, bench.many(calls))
+
+
+def _fetching(database: sqlite3.Connection, sql: str, last: bytes) -> Work:
+    def fetch() -> float:
+        start = time.perf_counter()
+        database.execute(sql).fetchall()
+        return (time.perf_counter() - start) * 1000
+
+    checked(str(database.execute(sql).fetchall()).encode(), last)
+    return fetch

@@ -1,14 +1,12 @@
-"""A batch against its texts one call at a time, and a remembered translation against a call without work.
+"""A remembered translation against a call without work, and a batch against its texts one call at a time.
 
 The service is a LibreTranslate of this machine that takes 30 ms for a text, as one with models does. All
 goes through the whole server over STDIO.
 """
 
 import asyncio
-import contextlib
-import sys
 import time
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 from starlette.applications import Starlette
@@ -16,15 +14,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from benchmarks.rounds import Line, compare
-from benchmarks.wire import Stdio
-from tests.fakes import Upstream
+from benchmarks.contenders import Bench
+from benchmarks.goals import TRANSLATION, TRIVIAL
+from benchmarks.rounds import OURS, Line, compare
+from benchmarks.wire import checked
 
-HERE = Path(__file__).parent
 SERVICE_S = 0.03
 TEXTS = [f"The train to the old city leaves from platform {n} today." for n in range(100)]
-BATCH, HIT, HIT_FILE = "100 calls", "translate_detect", "the service asked"
-GOALS = {BATCH: 0.4, HIT: 1.5, HIT_FILE: 0.15}  # four texts at once; a hit costs what reading a call costs
 
 
 async def _translate(request: Request) -> Response:
@@ -37,59 +33,38 @@ async def _languages(request: Request) -> Response:
     return JSONResponse([{"code": code, "name": code, "targets": ["en", "es"]} for code in ("en", "es")])
 
 
-def run(directory: Path, peers: Path, rounds: int) -> list[Line]:
+SERVICE = Starlette(
+    routes=[Route("/translate", _translate, methods=["POST"]), Route("/languages", _languages)]
+)
+
+
+def run(bench: Bench) -> Iterable[Line]:
     """Every line of the comparison."""
-    service = Starlette(
-        routes=[
-            Route("/translate", _translate, methods=["POST"]),
-            Route("/languages", _languages),
-        ]
-    )
-    with contextlib.ExitStack() as stack:
-        url = stack.enter_context(Upstream(service)).url
-        common = {
-            "ALMANAC_TRANSLATE_PROVIDERS": "libretranslate",
-            "ALMANAC_TRANSLATE_LIBRETRANSLATE_URL": url,
-        }
-        forgetful, keeping = (
-            stack.enter_context(Stdio([sys.executable, str(HERE.parent / "server.py")], {**common, **more}))
-            for more in (
-                {"ALMANAC_TRANSLATE_CACHE": "off"},
-                {"ALMANAC_STATE_DIR": str(directory / "state")},
-            )
-        )
-        return [*_batch(forgetful, rounds), *_hits(forgetful, keeping, rounds)]
+    common = {
+        "ALMANAC_TRANSLATE_PROVIDERS": "libretranslate",
+        "ALMANAC_TRANSLATE_LIBRETRANSLATE_URL": bench.upstream(SERVICE),
+    }
+    command = bench.script("almanac.py")
+    forgetful = bench.stdio(command, {**common, "ALMANAC_TRANSLATE_CACHE": "off"})
+    keeping = bench.stdio(command, common)
 
-
-def _batch(server: Stdio, rounds: int) -> list[Line]:
-    def together() -> float:
-        return server.timed("translate_batch", {"texts": TEXTS, "target": "es", "source": "en"})
+    text, translated = TEXTS[0], f"{TEXTS[0]} (es)".encode()
+    contenders = {
+        OURS: keeping.calls("translate_text", _asked(text), translated),
+        TRIVIAL: keeping.calls("bench_same", {"text": "hello"}, b"hello"),
+        "the service asked": forgetful.calls("translate_text", _asked(text), translated),
+    }
+    yield from compare(TRANSLATION, contenders, bench.rounds, bench.many(50))
 
     def one_by_one() -> float:
         started = time.perf_counter()
-        for text in TEXTS:
-            server.call("translate_text", _asked(text))
+        for one in TEXTS:
+            checked(forgetful.call("translate_text", _asked(one)), b"(es)")
         return (time.perf_counter() - started) * 1000
 
-    answer = server.call("translate_batch", {"texts": TEXTS, "target": "es", "source": "en"})
-    if f"{TEXTS[-1]} (es)".encode() not in answer:
-        raise RuntimeError(f"the batch was not translated: {answer[:300]!r}")
-    return compare("batch of 100", {"almanac": together, BATCH: one_by_one}, {BATCH: GOALS[BATCH]}, rounds, 1)
-
-
-def _hits(forgetful: Stdio, keeping: Stdio, rounds: int) -> list[Line]:
-    text = TEXTS[0]
-    for server in (forgetful, keeping):
-        if f"{text} (es)".encode() not in (answer := server.call("translate_text", _asked(text))):
-            raise RuntimeError(f"the text was not translated: {answer[:300]!r}")
-    keeping.call("translate_detect", {"text": text})
-    contenders = {
-        "almanac": lambda: keeping.timed("translate_text", _asked(text)),
-        HIT: lambda: keeping.timed("translate_detect", {"text": text}),
-        HIT_FILE: lambda: forgetful.timed("translate_text", _asked(text)),
-    }
-    goals = {name: GOALS[name] for name in (HIT, HIT_FILE)}
-    return compare("a remembered text", contenders, goals, rounds, 50)
+    whole = {"texts": TEXTS, "target": "es", "source": "en"}
+    together = forgetful.calls("translate_batch", whole, f"{TEXTS[-1]} (es)".encode())
+    yield from compare("batch of 100", {OURS: together, "100 calls": one_by_one}, bench.rounds, 1)
 
 
 def _asked(text: str) -> dict[str, Any]:

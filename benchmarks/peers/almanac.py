@@ -32,9 +32,15 @@ def create_server(*args: Any, **options: Any) -> Any:
     return root
 
 
-if __name__ == "__main__":
-    server.create_server = create_server
+server.create_server = create_server  # in the processes of ALMANAC_WORKERS, too, which import this
+
+
+def main() -> None:
     if sys.argv[1:]:
         os.environ |= {"ALMANAC_TRANSPORT": "http", "ALMANAC_PORT": sys.argv[1]}
         del sys.argv[1:]
     server.main()
+
+
+if __name__ == "__main__":
+    main()
