@@ -120,6 +120,7 @@ def create_server(
     scopes = Scopes(asked.granted) if asked else None
     counters = _counters(settings)
     quotas = Quotas(settings.limits, counters)
+    running = Running()
     root = FixedServer(
         "almanac",
         INSTRUCTIONS.format(domains=", ".join(SUB_SERVERS[domain].about for domain in settings.servers)),
@@ -130,7 +131,7 @@ def create_server(
         middleware=[
             audit,
             Errors(),
-            Running(),
+            running,
             *([scopes] if scopes else []),
             Limits(settings.limits, counters),
             quotas,
@@ -167,7 +168,7 @@ def create_server(
     tools.aside.watch(root)
     tuning.remember_lists(root, *([asked.granted] if asked else []))
     root.completion(complete_with(backends))
-    web.health.register(root)
+    web.health.register(root, backends, running, asked.granted if asked else None)
     if settings.include_tags:
         root.enable(tags=set(settings.include_tags), only=True)
     if settings.exclude_tags:

@@ -1,4 +1,4 @@
-"""Lets nobody past without a valid token, on any path and by any method, but to `/health` and to sign in.
+"""Lets nobody past without a valid token, on any path and by any method, but to `/health`, `/ready` and to sign in.
 
 FastMCP asks for a token at `/mcp` alone. What is decided here is decided on the path that is routed by, never
 on a URL put together from the Host header.
@@ -57,7 +57,7 @@ class Gate:
             await self._app(scope, receive, send)
 
     def _is_open(self, scope: Scope) -> bool:
-        return scope["path"] == OPEN or any(route.matches(scope)[0] != Match.NONE for route in self._open)
+        return scope["path"] in OPEN or any(route.matches(scope)[0] != Match.NONE for route in self._open)
 
     async def _ask(self, scope: Scope, send: Send) -> None:
         sent = any(name == b"authorization" for name, _ in scope["headers"])

@@ -18,7 +18,7 @@ log = structlog.get_logger("almanac")
 
 UNSPECIFIED = {"0.0.0.0", "::", ""}  # noqa: S104 - a listening address is nobody's name
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-OPEN = "/health"  # probes ask by whatever address they have, and it tells nothing
+OPEN = ("/health", "/ready")  # probes ask by whatever address they have, and they tell nothing
 ONCE = ("host", "origin", "authorization", "content-length", "transfer-encoding")
 MOST_TOLD = 100  # names that are logged: anybody can send any
 NAME = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?")
@@ -44,7 +44,7 @@ class Named:
         self._told: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] == OPEN:
+        if scope["type"] != "http" or scope["path"] in OPEN:
             await self._app(scope, receive, send)
             return
         # h11 looks at this limit only while it waits for more, so that one packet may pass it.
