@@ -5,6 +5,7 @@
 docs/configuration.md.
 """
 
+import gc
 import os
 import sys
 
@@ -12,6 +13,7 @@ import wire
 
 if __name__ == "__main__":
     wire.claim()
+    gc.disable()  # until all is imported: it would look through 134,000 objects again and again, for nothing
 # FastMCP reads ./.env of whatever directory a client starts us in; ours is named by ALMANAC_ENV_FILE.
 os.environ.setdefault("FASTMCP_ENV_FILE", os.devnull)
 # Its own log handler prints every local variable of a traceback, callers' arguments among them; see logs.py.
@@ -29,48 +31,52 @@ from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import anyio
-from fastmcp import FastMCP
 
-import commands
-import logs
-import prompts.files
-import prompts.hub
-import prompts.sql
-import prompts.translate
-import prompts.weather
-import resources.files
-import resources.hub
-import resources.sql
-import resources.translate
-import resources.weather
-import tools.aside
-import tools.files
-import tools.files_writing
-import tools.hub
-import tools.sql
-import tools.translate
-import tools.weather
-import transport
-import tuning
-import web.health
-from auth import Access, access, for_this_run
-from backends.files import Sandbox
-from backends.sql import Databases
-from backends.translate import Translator
-from backends.weather import Weather
-from completions import complete_with
-from config import Settings
-from environment import ConfigurationError, load
-from middleware.audit import Audit
-from middleware.errors import Errors
-from middleware.fence import Fence
-from middleware.limits import Limits
-from middleware.quotas import Quotas
-from middleware.running import Running
-from middleware.scopes import Scopes
-from redaction import secrets_of
-from state import State
-from tuning import FixedServer
+import deferred
+
+with deferred.models():
+    from fastmcp import FastMCP
+
+    import commands
+    import logs
+    import prompts.files
+    import prompts.hub
+    import prompts.sql
+    import prompts.translate
+    import prompts.weather
+    import resources.files
+    import resources.hub
+    import resources.sql
+    import resources.translate
+    import resources.weather
+    import tools.aside
+    import tools.files
+    import tools.files_writing
+    import tools.hub
+    import tools.sql
+    import tools.translate
+    import tools.weather
+    import transport
+    import tuning
+    import web.health
+    from auth import Access, access, for_this_run
+    from backends.files import Sandbox
+    from backends.sql import Databases
+    from backends.translate import Translator
+    from backends.weather import Weather
+    from completions import complete_with
+    from config import Settings
+    from environment import ConfigurationError, load
+    from middleware.audit import Audit
+    from middleware.errors import Errors
+    from middleware.fence import Fence
+    from middleware.limits import Limits
+    from middleware.quotas import Quotas
+    from middleware.running import Running
+    from middleware.scopes import Scopes
+    from redaction import secrets_of
+    from state import State
+    from tuning import FixedServer
 
 VERSION = "0.1.0"
 INSTRUCTIONS = """\
@@ -202,6 +208,7 @@ def _lifetime(*parts: Any) -> Any:
 def main() -> None:
     """Serve, or run the command that was typed."""
     if sys.argv[1:2] and sys.argv[1] in commands.COMMANDS:
+        gc.enable()
         wire.release()
         sys.exit(commands.run(sys.argv[1], sys.argv[2:]))
     if {"-h", "--help", "--version"} & set(sys.argv[1:]):

@@ -60,6 +60,7 @@ MAY_IMPORT = {
     "wire": set[str](),
     "transport": {"wire", "tools"},
     "tuning": set[str](),
+    "deferred": set[str](),
 }
 
 

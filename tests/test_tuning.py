@@ -165,3 +165,32 @@ async def test_a_long_question_is_answered_and_not_kept() -> None:
         for _ in range(2):
             assert len((await client.list_tools_mcp(cursor="x" * 10_000)).tools) == 1
     assert listings.count == 2
+
+
+async def made_a_store(server: FastMCP) -> bool:
+    """Whether a list has made the store of what sessions keep."""
+    async with Client(server) as client:
+        await client.list_tools()
+    return vars(server)["_FastMCP__state_store"] is not None
+
+
+async def test_a_list_makes_no_store_for_sessions_that_keep_nothing() -> None:
+    assert not await made_a_store(FixedServer("server"))
+
+
+async def test_fastmcp_makes_a_store_for_the_first_list() -> None:
+    """As of FastMCP 4.1.2; when it fails `FixedServer._state_store` can go."""
+    assert await made_a_store(FastMCP("server"))
+
+
+async def test_what_a_session_keeps_is_there_in_its_next_call() -> None:
+    server = FixedServer("server")
+
+    @server.tool
+    async def count(ctx: Context) -> int:
+        number = (await ctx.get_state("number") or 0) + 1
+        await ctx.set_state("number", number)
+        return number
+
+    async with Client(server, mode="legacy") as client:
+        assert [(await client.call_tool("count")).data for _ in range(3)] == [1, 2, 3]
