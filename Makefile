@@ -11,7 +11,7 @@ RUN := .venv/bin/python
 export UV_COMPILE_BYTECODE := 1
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: help setup demo test test-slow lint format lock surface docs docs-check world world-check bench image bundle
+.PHONY: help setup demo test test-slow lint format lock surface docs docs-check world world-check bench image bundle checkers
 
 help: ## What there is to type
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 14
@@ -91,6 +91,20 @@ image: ## Build the container image `almanac` by docker, podman or buildah, whic
 	  --build-arg REVISION=$$(git describe --always --dirty 2>/dev/null || echo unknown) $(IMAGE_FLAGS) .
 IMAGE ?= almanac
 
+bundle: setup ## Build dist/almanac.mcpb for Claude Desktop, and dist/server.json for the MCP registry
+	@$(RUN) bundle/build.py
+
+checkers: .venv-checkers/.ready ## What the tests of Dockerfile, deploy/ and the bundle check with; Node's need npm
+
+.venv-checkers/.ready: requirements/checkers.txt tests/deploy/package.json .venv/.ready
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv-checkers
+	$(UV) pip sync --quiet --python .venv-checkers/bin/python --require-hashes requirements/checkers.txt
+	cp tests/deploy/package.json .venv-checkers/
+	@command -v npm >/dev/null || echo "There is no npm: the bundle and the Inspector's commands will not be tried"
+	! command -v npm >/dev/null || \
+	  npm install --prefix .venv-checkers --no-package-lock --no-audit --no-fund --loglevel=error
+	@touch $@
+
 PIN := $(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate \
   --custom-compile-command "make lock"
 
@@ -99,4 +113,5 @@ lock: setup ## Pin the newest versions that pyproject.toml allows, with hashes a
 	$(PIN) --upgrade --constraints requirements/run.txt --group pyproject.toml:dev pyproject.toml -o requirements/dev.txt
 	$(PIN) --upgrade --no-deps --group pyproject.toml:data -o requirements/data.txt
 	$(PIN) --upgrade requirements/peers.in -o requirements/peers.txt
+	$(PIN) --upgrade requirements/checkers.in -o requirements/checkers.txt
 	echo uv | $(PIN) --upgrade - -o requirements/uv.txt
