@@ -40,7 +40,6 @@ UNREAD_SECONDS = 1.0  # at the end, for a client to read on; one that reads noth
 ANSWER_SECONDS = 1.0  # for refusals to calls that were not finished
 CLOSE_SECONDS = 5.0  # for backends to close what they have open
 LOOK_SECONDS = 0.01
-ENDLESS = "subscriptions/listen"  # a request that is answered when it is given up
 LONGEST_MESSAGE = 16_000_000  # bytes
 MOST_UNREAD = 16_000_000  # bytes of answers; beyond it no further message is read
 
@@ -173,7 +172,7 @@ class _Messages:
                 if text.strip() and text.endswith("\n"):  # a line cut by the end has nobody to answer to
                     await self._refuse(*_what_is_wrong(text))
                 continue
-            if isinstance(message, JSONRPCRequest) and message.method != ENDLESS:
+            if isinstance(message, JSONRPCRequest):
                 self._answers.owed.add(message.id)
             elif isinstance(message, JSONRPCNotification) and message.method == "notifications/cancelled":
                 self._answers.owed.discard((message.params or {}).get("requestId", ""))

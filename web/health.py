@@ -1,4 +1,4 @@
-"""What probes ask. `/health`: open to everybody, says only that the process answers. `/ready`: see ready.py."""
+"""What probes ask. `/health` is open to everybody and says only that the process answers; and `/ready`."""
 
 from collections.abc import Mapping
 

@@ -42,7 +42,6 @@ def server(served: Callable[..., Served], tmp_path_factory: pytest.TempPathFacto
 PATHS = ["/mcp", "/mcp/", "/nothing", "/health/", "//health", "/HEALTH", "/mcp/../health", "/x/health"]
 PATHS += [
     "/metrics",
-    "/ready",
     "/authorize",
     "/token",
     "/register",
