@@ -88,7 +88,8 @@ image: ## Build the container image `almanac` by docker, podman or buildah, whic
 	  echo "On Debian and Ubuntu: apt-get install podman. Elsewhere: https://docs.docker.com/engine/install"; exit 1; }
 	BUILDAH_FORMAT=docker $(ENGINE) build --tag $(IMAGE) $(if $(BASE),--build-arg BASE=$(BASE)) \
 	  --build-arg VERSION=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
-	  --build-arg REVISION=$$(git describe --always --dirty 2>/dev/null || echo unknown) $(IMAGE_FLAGS) .
+	  --build-arg REVISION=$$(git describe --always --dirty 2>/dev/null || echo unknown) \
+	  --label io.modelcontextprotocol.server.name=$$(sed -n 's/^  "name": "\(.*\)",/\1/p' server.json) $(IMAGE_FLAGS) .
 IMAGE ?= almanac
 
 bundle: setup ## Build dist/almanac.mcpb for Claude Desktop, and dist/server.json for the MCP registry

@@ -1,8 +1,8 @@
 """Builds dist/almanac.mcpb, which Claude Desktop installs by a click, and the registry's entry for it.
 
 What is in it is what is in the container image (.dockerignore says), with the manifest and the versions of
-requirements/run.txt. It holds no compiled code, so that one file serves every platform: the host's uv installs
-that. The same files give the same bytes.
+requirements/run.txt. It holds no compiled code, so that one file serves every platform: uv, which the host
+brings, installs that. The same files give the same bytes.
 """
 
 import fnmatch
