@@ -18,13 +18,15 @@ from tests.wire.conftest import ENVIRON, SERVER
 
 HERE = Path(__file__).resolve().parents[2]
 CONFIGURATION = HERE / "deploy" / "nginx.conf"
+CHECKERS = HERE / ".venv-checkers"  # `make checkers` fills it
+PLACES = (str(CHECKERS / "bin"), str(CHECKERS / "node_modules" / ".bin"), os.environ["PATH"], "/usr/sbin")
 
 
 def needed(program: str) -> str:
     """Where a program is; the test that needs it is skipped without, or fails where all have to run."""
-    found = shutil.which(program)
+    found = shutil.which(program, path=os.pathsep.join(PLACES))
     if not found:
-        assert "TEST_REQUIRE_ALL" not in os.environ, f"{program} is not installed"
+        assert "TEST_REQUIRE_ALL" not in os.environ, f"{program} is not installed; `make checkers` may help"
         pytest.skip(f"{program} is not installed")
     return found
 
@@ -46,6 +48,16 @@ def answers(url: str, within: float = 30) -> bool:
                 return True
         except (urllib.error.URLError, ConnectionError):
             time.sleep(0.05)
+    return False
+
+
+def listens(port: int, within: float = 10) -> bool:
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if not probe.connect_ex(("127.0.0.1", port)):
+                return True
+        time.sleep(0.01)
     return False
 
 
@@ -82,16 +94,19 @@ class Replica:
 class Nginx:
     """deploy/nginx.conf as it is, but for its addresses and for where it writes."""
 
-    def __init__(self, replicas: list[int], directory: Path) -> None:
+    def __init__(self, replicas: list[int], directory: Path, tls: bool = False) -> None:
         self._program = needed("nginx")
         (self.port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{self.port}/mcp"
         self._directory = directory
         directory.mkdir()
+        listening = f"127.0.0.1:{self.port}{' ssl' if tls else ''}"
         text = CONFIGURATION.read_text().replace("/tmp/", f"{directory}/")
         for number, port in enumerate(replicas, 1):
             text = _once(text, f"almanac-{number}:8000", f"127.0.0.1:{port}")
-        text = _once(text, "listen 8080;", f"listen 127.0.0.1:{self.port};")
+        if tls:
+            text = _with_tls(text, directory)
+        text = _once(text, "listen 8443 ssl;" if tls else "listen 8080;", f"listen {listening};")
         text = _once(text, "access_log /dev/stdout", f"access_log {directory}/calls")
         text = _once(text, "error_log /dev/stderr", f"error_log {directory}/errors")
         self.file = directory / "nginx.conf"
@@ -115,13 +130,39 @@ class Nginx:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen([self._program, "-c", str(self.file)], stderr=subprocess.DEVNULL)
-        assert answers(f"http://127.0.0.1:{self.port}/health"), self.tested()
+        try:
+            assert listens(self.port), self.tested()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._process:
             self._process.terminate()
             self._process.wait(10)
+
+
+def _with_tls(text: str, directory: Path) -> str:
+    """The lines for TLS in place of the one without, and a certificate of our own."""
+    names = [directory / name for name in ("fullchain.pem", "privkey.pem")]
+    asked = [
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-subj",
+        "/CN=localhost",
+    ]
+    written = ["-out", str(names[0]), "-keyout", str(names[1])]
+    subprocess.run([needed("openssl"), *asked, *written], check=True, capture_output=True)
+    text = re.sub(r"# (listen 8443 ssl;|ssl_\w+ )", r"\1", _once(text, "        listen 8080;\n", ""))
+    for name in names:
+        text = _once(text, f"/etc/nginx/tls/{name.name}", str(name))
+    return text
 
 
 def _once(text: str, old: str, new: str) -> str:
