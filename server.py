@@ -77,6 +77,7 @@ with deferred.models():
     from redaction import secrets_of
     from state import State
     from tuning import FixedServer
+    from watch import Watch
 
 VERSION = "0.1.0"
 INSTRUCTIONS = """\
@@ -127,14 +128,16 @@ def create_server(
     counters = _counters(settings)
     quotas = Quotas(settings.limits, counters)
     running = Running()
+    watch = Watch(settings, VERSION)
     root = FixedServer(
         "almanac",
         INSTRUCTIONS.format(domains=", ".join(SUB_SERVERS[domain].about for domain in settings.servers)),
         version=VERSION,
         # Entered before the backends' and closed after them.
-        lifespan=_lifetime(state, audit, counters, *([asked] if asked else [])),
+        lifespan=_lifetime(state, audit, counters, *([asked] if asked else []), watch),
         auth=asked.provider if asked else None,
         middleware=[
+            *watch.guards,
             audit,
             Errors(),
             running,
@@ -174,7 +177,10 @@ def create_server(
     tools.aside.watch(root)
     tuning.remember_lists(root, *([asked.granted] if asked else []))
     root.completion(complete_with(backends))
-    web.health.register(root, backends, running, asked.granted if asked else None)
+    granted = asked.granted if asked else None
+    web.health.register(root, backends, running, granted)
+    stores = {"audit": audit, "state": state, "counters": counters}
+    watch.complete(root, backends, lambda: quotas.used, stores, granted)
     if settings.include_tags:
         root.enable(tags=set(settings.include_tags), only=True)
     if settings.exclude_tags:
@@ -240,10 +246,12 @@ def main() -> None:
     if settings.transport == "stdio" or settings.workers == 1:
         serve(settings)
         return
+    import metrics
     import web.workers
 
     logs.configure(settings.log_level, secrets_of(settings), settings.log_format)
-    sys.exit(web.workers.run(serve, settings))
+    with metrics.shared() if settings.metrics else nullcontext():
+        sys.exit(web.workers.run(serve, settings))
 
 
 def serve(settings: Settings, listening: list[socket.socket] | None = None) -> None:

@@ -1,5 +1,6 @@
 """How much one caller may have a day: calls of a domain or a tool, and credits that calls cost."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ class Quotas(Middleware):
 
     def __init__(self, settings: LimitsSettings, counters: "Counters") -> None:
         self._settings, self._counters = settings, counters
+        self.used: Counter[str] = Counter()  # of each quota and of the credits, by all, since the start
 
     async def on_call_tool(
         self, context: MiddlewareContext[mt.CallToolRequestParams], call_next: CallNext[Any, Any]
@@ -63,6 +65,7 @@ class Quotas(Middleware):
             taken.append((rate, counted))
         cost = cost_of(name, self._settings.costs)
         if not (self._settings.budget and cost):
+            self.used.update(counted for _, counted in taken)
             return
         if wait_s := await self._counters.take(self._settings.budget, "credits", who, cost=cost):
             await self._give_back(taken, who)
@@ -70,6 +73,8 @@ class Quotas(Middleware):
                 f"{name[:64]} costs {cost} of the credits you have, {self._settings.budget}, and too few are "
                 f"left; {_when(wait_s)}."
             )
+        self.used.update(counted for _, counted in taken)
+        self.used["credits"] += cost
 
     async def _give_back(self, taken: list[tuple[str, str]], who: str) -> None:
         for rate, counted in taken:

@@ -60,6 +60,9 @@ MAY_IMPORT = {
     "wire": set[str](),
     "transport": {"wire", "tools"},
     "tuning": set[str](),
+    "metrics": set[str](),
+    "tracing": {"reference"},
+    "watch": {"metrics", "tracing", "middleware", "web", "config"},
     "deferred": set[str](),
 }
 

@@ -3,7 +3,9 @@
 from upstream.answers import Declined, Final, Unusable, not_admitted, retry_after, why_no_connection
 from upstream.breaker import Breaker
 from upstream.budget import Budget
-from upstream.client import Upstream, deadline_in
+from upstream.client import Upstream
+from upstream.counts import Counts, Measured, measured
+from upstream.deadline import deadline_in
 from upstream.kept import Store
 from upstream.line import trust
 from upstream.once import Kept, Once
@@ -11,14 +13,17 @@ from upstream.once import Kept, Once
 __all__ = [
     "Breaker",
     "Budget",
+    "Counts",
     "Declined",
     "Final",
     "Kept",
+    "Measured",
     "Once",
     "Store",
     "Unusable",
     "Upstream",
     "deadline_in",
+    "measured",
     "not_admitted",
     "retry_after",
     "trust",

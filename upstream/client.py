@@ -17,6 +17,8 @@ from errors import Unavailable
 from upstream.answers import SLOW, Declined, Final, Trouble, Unusable, decoded, holds_until, judge
 from upstream.breaker import Breaker
 from upstream.budget import Budget
+from upstream.counts import Counts
+from upstream.deadline import a_little_before, deadline_in
 from upstream.kept import Store, Stored, name_of
 from upstream.line import Line
 from upstream.once import MOST_BYTES, Kept, Once
@@ -26,11 +28,6 @@ T = TypeVar("T")
 log = structlog.get_logger("almanac")
 
 ATTEMPTS = 3
-
-
-def deadline_in(seconds: float) -> float:
-    """The loop's time at which a call that may take `seconds` from now has to be over."""
-    return asyncio.get_running_loop().time() + seconds
 
 
 @dataclass(kw_only=True, eq=False)
@@ -71,9 +68,10 @@ class Upstream:
     most_bytes: int = MOST_BYTES  # of answers in memory
     state: Literal["ready", "untried", "failing"] = field(default="untried", init=False)
     note: str = field(default="", init=False)
+    counts: Counts = field(default_factory=Counts, init=False)
 
     async def __aenter__(self) -> Self:
-        self._once = Once(self.clock, most_bytes=self.most_bytes)
+        self._once = Once(self.clock, most_bytes=self.most_bytes, counts=self.counts)
         self._line = Line(
             url=self.url,
             headers={"User-Agent": self.agent, "Accept": "application/json", **self.headers},
@@ -127,7 +125,7 @@ class Upstream:
                 stale_s=stale_s,
                 weight=weight(),
                 told=told,
-                end=_a_little_before(min(deadline, deadline_in(self.timeout_s))),
+                end=a_little_before(min(deadline, deadline_in(self.timeout_s))),
             )
             return self._fresh((path, key), question)
 
@@ -164,6 +162,7 @@ class Upstream:
     def _refuse(self, trouble: Trouble, cause: BaseException) -> NoReturn:
         if not trouble.ours:
             self.state, self.note = "failing", trouble.words
+            self.counts.failures += 1
         raise Unavailable(f"{self.name} {trouble.words}. {self.otherwise}".rstrip()) from cause
 
     async def _fresh(self, mark: Hashable, question: _Question[T]) -> Kept[T]:
@@ -171,6 +170,7 @@ class Upstream:
         previous = self._once.last(mark)
         if question.ttl_s > 0 and (stored := await self._stored(question.name, question.parse)):
             if stored.holds(self.clock(), question.ttl_s):
+                self.counts.shared += 1
                 return stored
             previous = previous or stored
         return await self._fetch(question, previous)
@@ -252,6 +252,7 @@ class Upstream:
 
     async def _attempt(self, question: _Question[T], previous: Kept[T] | None) -> Kept[T]:
         async with self._line.turn():
+            self.counts.asks(again=question.began)
             question.began = True
             if self.budget:
                 self.budget.spend(question.weight)
@@ -289,9 +290,3 @@ class Upstream:
         content = await self.store.get(self.collection, question.name) if self.store else None
         if content is not None and (stored := Stored.unpacked(content)):
             await self._keep(question, kept, stored.body)
-
-
-def _a_little_before(deadline: float) -> float:
-    """So that what went wrong is told before those who wait have left."""
-    now = asyncio.get_running_loop().time()
-    return deadline - min(0.1, max(0.0, deadline - now) / 10)

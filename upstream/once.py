@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
+from upstream.counts import Counts
+
 T = TypeVar("T")
 
 MOST_KEPT = 512  # answers each provider's cache holds
@@ -43,8 +45,13 @@ class Once:
     """
 
     def __init__(
-        self, clock: Callable[[], float], most: int = MOST_KEPT, most_bytes: int = MOST_BYTES
+        self,
+        clock: Callable[[], float],
+        most: int = MOST_KEPT,
+        most_bytes: int = MOST_BYTES,
+        counts: Counts | None = None,
     ) -> None:
+        self._counts = counts or Counts()
         self._clock, self._most, self._most_bytes = clock, most, most_bytes
         self._size = 0
         self._kept: OrderedDict[Hashable, Kept[Any]] = OrderedDict()
@@ -60,7 +67,9 @@ class Once:
         kept = self._kept.get(key)
         if kept is not None and kept.holds(self._clock(), ttl_s):
             self._kept.move_to_end(key)
+            self._counts.hits += 1
             return kept
+        self._counts.misses += 1
         if (flight := self._flights.get(key)) is None:
             flight = self._flights[key] = _Flight(asyncio.create_task(self._fly(key, fetch)))
             self._tasks.add(flight.task)

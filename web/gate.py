@@ -1,4 +1,4 @@
-"""Lets nobody past without a valid token, on any path and by any method, but to `/health`, `/ready` and to sign in.
+"""Lets nobody past without a valid token, on any path and by any method, but to the probes and to sign in.
 
 FastMCP asks for a token at `/mcp` alone. What is decided here is decided on the path that is routed by, never
 on a URL put together from the Host header.

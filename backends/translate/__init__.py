@@ -31,6 +31,7 @@ from backends.translate.results import (
 from config import TranslateSettings
 from errors import Refusal, TooMuch, Unavailable, Unknown, quote
 from state import State
+from upstream import Measured, measured
 
 __all__ = ["BatchResult", "Detection", "DocumentResult", "LanguageList", "TextResult", "Translator"]
 
@@ -207,6 +208,10 @@ class Translator:
             mend=" ".join(mend),
             providers=tuple(states),
         )
+
+    def measured(self) -> list[Measured]:
+        """What each engine was asked."""
+        return measured(self._chain.links)
 
     def completers(self) -> dict[str, Any]:
         return {"target": self._complete, "language": self._complete}

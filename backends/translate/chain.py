@@ -1,7 +1,7 @@
 """Engines in order: each gets its share of the time, the next one steps in, and one that fails rests."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import anyio
@@ -11,7 +11,7 @@ from backends.translate.doubts import Doubts
 from backends.translate.engine import Engine, Pair, Rendering, Trouble
 from backends.translate.remembered import Question, Remembered
 from errors import Unavailable
-from upstream import Breaker
+from upstream import Breaker, Counts
 
 PROBE_S = 5.0
 FAILURES = 3  # in a row, of the kind that may be over at once; being offline or over a limit rests at once
@@ -34,6 +34,7 @@ class Link:
     worked: bool = False
     reason: str = ""  # of its last failure, until it works again
     failed_at: float = 0.0
+    counts: Counts = field(default_factory=Counts)
 
     @property
     def name(self) -> str:
@@ -59,6 +60,11 @@ class Chain:
         self._links = {e.name: Link(e, Breaker(FAILURES, REST_S, clock)) for e in engines}
         self._doubts = Doubts()
 
+    @property
+    def links(self) -> Sequence[Link]:
+        """The engines and how each has been doing."""
+        return list(self._links.values())
+
     def fitting(self, source: str | None, target: str) -> list[tuple[Engine, Pair]]:
         """The engines that can do a pair, resting or not."""
         return [(engine, pair) for engine in self.engines if (pair := engine.pair(source, target))]
@@ -76,10 +82,13 @@ class Chain:
             link = self._links[engine.name]
             question = Question(engine.name, engine.generation, pair.source, pair.target, text)
             if rendering := await self._remembered.get(question):
+                link.counts.hits += 1
                 return self._outcome(link, rendering, pair, told)
             if not link.breaker.admit():
                 told.append(f"{link.name} {link.reason}{self._ago(link)}")
                 continue
+            link.counts.misses += 1
+            link.counts.asks(again=False)
             left = 1 + sum(self.awake(other) for other, _ in fitting[number + 1 :])
             try:
                 rendering = await self._ask(link, text, pair, (deadline - anyio.current_time()) / left)
@@ -132,6 +141,7 @@ class Chain:
         return self._links[engine.name].breaker.wait_s() <= 0
 
     def _note(self, link: Link, trouble: Trouble) -> None:
+        link.counts.failures += 1
         if trouble.rest:
             link.breaker.failed(trouble.rest_s)
             link.reason, link.failed_at = str(trouble), self._clock()

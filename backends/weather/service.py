@@ -36,7 +36,7 @@ from backends.weather.sun import zone_of
 from config import WeatherSettings
 from errors import Unavailable
 from state import State
-from upstream import Kept, Upstream, deadline_in
+from upstream import Kept, Measured, Upstream, deadline_in, measured
 
 T = TypeVar("T")
 
@@ -221,6 +221,10 @@ class Weather:
                 providers=providers,
             )
         return Health(state="ready", summary=f"{places}.", providers=providers)
+
+    def measured(self) -> list[Measured]:
+        """What each service was asked."""
+        return measured(self._services())
 
     def _services(self) -> tuple[Upstream, ...]:
         """Those that are asked, whatever for."""

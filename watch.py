@@ -1,0 +1,80 @@
+"""Who watches the server: Prometheus, OpenTelemetry, or nobody, which is the default and costs nothing."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import Any, Self
+
+import structlog
+from fastmcp import FastMCP
+from fastmcp.server.middleware import Middleware
+
+import tracing
+from config import Settings
+
+log = structlog.get_logger("almanac")
+
+
+class Watch:
+    """What is switched on, made when it is; open it with `async with`."""
+
+    def __init__(self, settings: Settings, version: str) -> None:
+        self._settings = settings
+        self._metrics: Any = None
+        self._telemetry = tracing.started(version)
+        if settings.metrics and settings.transport == "stdio" and not settings.metrics_port:
+            log.warning(
+                "over STDIO metrics need ALMANAC_METRICS_PORT to be fetched, so none are counted"
+            )
+        elif settings.metrics:
+            from metrics import Metrics
+
+            self._metrics = Metrics(version)
+        self._parts: list[Any] = [part for part in (self._telemetry, self._metrics) if part]
+
+    @property
+    def guards(self) -> list[Middleware]:
+        """What has to stand around every call."""
+        if not self._parts:
+            return []
+        from middleware.measured import Measured
+
+        return [Measured(self._parts)]
+
+    def complete(
+        self,
+        root: FastMCP,
+        domains: Mapping[str, Any],
+        quotas: Callable[[], Mapping[str, int]],
+        stores: Mapping[str, Any],
+        granted: Any,
+    ) -> None:
+        """Watch the server that was composed meanwhile.
+
+        Args:
+            root: The server.
+            domains: Its backends.
+            quotas: What was taken of each quota.
+            stores: What writes, by name.
+            granted: The scopes of a token; None where nobody has one.
+        """
+        if self._metrics is None:
+            return
+        self._metrics.watch(
+            domains, quotas, {n: store for n, store in stores.items() if hasattr(store, "note")}
+        )
+        from web.metrics import Port, add_metrics
+
+        if self._settings.metrics_port:
+            self._parts.append(Port(root, self._metrics, self._settings))
+        else:
+            add_metrics(root, self._metrics, granted)
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            for part in self._parts:
+                await stack.enter_async_context(part)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
