@@ -4,15 +4,17 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Annotated, Any
 
 import httpx2
 import pytest
 from fastmcp import Context, FastMCP
+from pydantic import Field
 from starlette.middleware import Middleware
 from starlette.types import Message
 
 from errors import Forbidden
+from tuning import tell_schemas
 from web.body import Body
 from web.direct import Direct
 
@@ -26,6 +28,10 @@ def application() -> FastMCP:
     @server.tool
     async def double(number: int) -> int:
         return number * 2
+
+    @server.tool
+    async def placed(region: Annotated[str, Field(json_schema_extra={"x-mcp-header": "Region"})]) -> str:
+        return region
 
     @server.tool
     async def told(ctx: Context) -> str:
@@ -63,8 +69,10 @@ def application() -> FastMCP:
 
 
 @asynccontextmanager
-async def served(direct: bool) -> AsyncIterator[httpx2.AsyncClient]:
+async def served(direct: bool, schemas: bool = True) -> AsyncIterator[httpx2.AsyncClient]:
     root = application()
+    if schemas:
+        await tell_schemas(root)
     middleware = [Middleware(Body, most=1_000_000)]
     if direct:
         middleware.append(Middleware(Direct, root=root, path="/mcp"))
@@ -139,6 +147,107 @@ async def test_an_answer_is_the_one_that_mcp_gives(body: Any, heads: dict[str, s
             answer = await client.post("/mcp", json=body, headers=HEADS | heads)
             given.append((answer.status_code, messages(answer)))
     assert given[0] == given[1]
+
+
+ABOUT = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientInfo": {"name": "raw", "version": "1"},
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+
+
+def modern(method: str, params: dict[str, Any], **heads: str) -> tuple[Any, dict[str, str]]:
+    """A request of 2026-07-28 and its headers; `heads` says otherwise, and the empty ones are left out."""
+    name = params.get("name", params.get("uri", ""))
+    sent = {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": method, "Mcp-Name": str(name)}
+    sent |= {key.replace("_", "-"): value for key, value in heads.items()}
+    body = {"jsonrpc": "2.0", "id": 7, "method": method, "params": {"_meta": ABOUT, **params}}
+    return body, {key: value for key, value in sent.items() if value}
+
+
+DOUBLE: dict[str, Any] = {"name": "double", "arguments": {"number": 21}}
+ASKED_NOW: list[tuple[Any, dict[str, str]]] = [
+    modern("tools/call", DOUBLE),
+    modern("tools/call", DOUBLE | {"arguments": {"number": "many"}}),
+    modern("tools/call", DOUBLE | {"arguments": [1]}),
+    modern("tools/call", {"name": "double"}),
+    modern("tools/call", {"name": "nothing", "arguments": {"a": 1}}),
+    modern("tools/call", {"name": 5}),
+    modern("tools/call", {}),
+    modern("tools/call", {"name": "refused"}),
+    modern("tools/call", {"name": "told"}),
+    modern("tools/call", {"name": "told", "_meta": {**ABOUT, "progressToken": "p"}}),
+    modern("tools/call", {"name": "told", "_meta": {**ABOUT, "io.modelcontextprotocol/logLevel": "info"}}),
+    modern("tools/call", {"name": "placed", "arguments": {"region": "here"}}),
+    modern("tools/call", {"name": "placed", "arguments": {"region": "here"}}, Mcp_Param_Region="here"),
+    modern("tools/call", {"name": "placed", "arguments": {"region": "here"}}, Mcp_Param_Region="there"),
+    modern("tools/call", DOUBLE, Mcp_Param_Region="there"),
+    modern("tools/list", {}),
+    modern("server/discover", {}),
+    modern("ping", {}),
+    modern("resources/read", {"uri": "almanac://page"}),
+    modern("resources/read", {"uri": "almanac://none"}),
+    modern("prompts/get", {"name": "asks", "arguments": {"what": "it"}}),
+    modern("no/method", {}),
+    modern("initialize", {}),
+    modern("notifications/cancelled", {"requestId": 7}),
+    modern("tools/call", DOUBLE, Mcp_Name="other"),
+    modern("tools/call", DOUBLE, Mcp_Name=""),
+    modern("tools/call", DOUBLE, Mcp_Method="tools/list"),
+    modern("tools/call", DOUBLE, Mcp_Method=""),
+    modern("tools/call", DOUBLE, MCP_Protocol_Version="2099-01-01"),
+    modern("tools/call", DOUBLE | {"_meta": {}}),
+    modern("tools/call", DOUBLE | {"_meta": {**ABOUT, "io.modelcontextprotocol/clientCapabilities": 5}}),
+    modern("tools/call", DOUBLE | {"_meta": {**ABOUT, "io.modelcontextprotocol/clientInfo": "me"}}),
+    modern("tools/call", DOUBLE | {"_meta": {**ABOUT, "io.modelcontextprotocol/protocolVersion": 5}}),
+    modern("tools/call", DOUBLE, Accept="application/json"),
+    modern("tools/call", DOUBLE, Content_Type="text/plain"),
+    modern("tools/call", DOUBLE, Mcp_Session_Id="one"),
+    ([modern("tools/call", DOUBLE)[0]], modern("tools/call", DOUBLE)[1]),
+    (modern("ping", {})[0] | {"id": None}, modern("ping", {})[1]),
+    (modern("ping", {})[0] | {"jsonrpc": "1.0"}, modern("ping", {})[1]),
+]
+
+
+@pytest.mark.parametrize(("body", "heads"), ASKED_NOW, ids=range(len(ASKED_NOW)))
+async def test_an_answer_of_2026_is_the_one_that_mcp_gives(body: Any, heads: dict[str, str]) -> None:
+    given = []
+    for direct in (True, False):
+        async with served(direct) as client:
+            answer = await client.post("/mcp", json=body, headers=HEADS | heads)
+            given.append((answer.status_code, answer.headers.get("content-type"), messages(answer)))
+    assert given[0] == given[1]
+
+
+async def test_a_header_that_is_there_twice_is_refused_as_mcp_does() -> None:
+    body, heads = modern("tools/call", DOUBLE)
+    twice = [*(HEADS | heads).items(), ("Mcp-Name", "double")]
+    given = []
+    for direct in (True, False):
+        async with served(direct) as client:
+            answer = await client.post("/mcp", json=body, headers=twice)
+            given.append((answer.status_code, messages(answer)))
+    assert given[0] == given[1]
+    assert given[0][0] == 400
+
+
+@pytest.mark.parametrize(
+    "body", [b"{nonsense", b"", b"\xff\xfe", b"[" * 100_000, b'{"id": ' + b"9" * 5_000 + b"}"]
+)
+async def test_a_body_of_2026_that_is_no_message_is_mcps(body: bytes) -> None:
+    given = []
+    for direct in (True, False):
+        async with served(direct) as client:
+            answer = await client.post("/mcp", content=body, headers=HEADS | modern("ping", {})[1])
+            given.append((answer.status_code, messages(answer)))
+    assert given[0] == given[1]
+
+
+async def test_without_the_schemas_a_call_of_2026_is_mcps() -> None:
+    body, heads = modern("tools/call", DOUBLE)
+    async with served(direct=True, schemas=False) as client:
+        answer = await client.post("/mcp", json=body, headers=HEADS | heads)
+    assert messages(answer)[-1]["result"]["structuredContent"] == {"result": 42}
 
 
 async def test_other_methods_and_paths_and_bodies_are_mcps() -> None:
