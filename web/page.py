@@ -93,7 +93,6 @@ def document(needs: str) -> tuple[bytes, dict[str, str]]:
         # Not no-referrer: some browsers then send `Origin: null` with a POST, even to where the page is from.
         "Referrer-Policy": "same-origin",
         "Permissions-Policy": ", ".join([*(f"{name}=()" for name in closed), "clipboard-write=(self)"]),
-        "Cross-Origin-Opener-Policy": "same-origin",
         "Cross-Origin-Resource-Policy": "same-origin",
         # Kept, and asked for at each visit: an answer without a body, as long as nothing has changed.
         "Cache-Control": "no-cache",
@@ -127,7 +126,7 @@ def _typed(command: list[str]) -> str:
 
 
 def _block(text: str, attributes: str = "") -> str:
-    return f'<div class="code"{attributes}><pre tabindex="0"><code>{escape(text)}</code></pre></div>'
+    return f'<div class="code"{attributes}><pre><code>{escape(text)}</code></pre></div>'
 
 
 def _text(name: str) -> str:

@@ -90,7 +90,7 @@ def test_the_other_headers_close_what_the_page_does_not_need(server: Served) -> 
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["x-frame-options"] == "DENY"
     assert headers["referrer-policy"] == "same-origin"
-    assert headers["cross-origin-opener-policy"] == headers["cross-origin-resource-policy"] == "same-origin"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
     assert "camera=()" in headers["permissions-policy"]
     assert "clipboard-write=(self)" in headers["permissions-policy"]
     assert "server" not in headers

@@ -222,10 +222,11 @@ function formOf(tool, runs) {
   const run = make("button", {}, "Run");
   const stop = make("button", { type: "button", hidden: true }, "Stop");
   const note = make("span", { class: "note", role: "status" });
-  const shown = make("pre", { tabindex: "0", role: "region", "aria-label": `Result of ${tool.name}` });
-  const result = make("div", { class: "code result", hidden: true }, shown, copyButton(shown, `result of ${tool.name}`));
-  const form = make("form", { class: "call" }, ...parameters, make("div", { class: "row" }, run, stop, note), result);
+  const result = make("pre", { class: "result", tabindex: "0", role: "region", "aria-label": `Result of ${tool.name}` });
+  const copy = copyButton(result, `the result of ${tool.name}`);
+  const form = make("form", { class: "call" }, ...parameters, make("div", { class: "row" }, run, stop, copy, note), result);
   let running;
+  result.hidden = copy.hidden = true;
 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -242,12 +243,12 @@ function formOf(tool, runs) {
       const took = Math.round(performance.now() - began).toLocaleString("en");
       note.textContent = answer.isError ? `Refused after ${took} ms` : `Answered in ${took} ms`;
       note.classList.toggle("bad", Boolean(answer.isError));
-      shown.textContent = cut(textOf(answer));
-      result.hidden = false;
+      result.textContent = cut(textOf(answer));
+      result.hidden = copy.hidden = false;
     } catch (error) {
       note.textContent = error.message;
       note.classList.add("bad");
-      result.hidden = true;
+      result.hidden = copy.hidden = true;
     } finally {
       running = undefined;
       stop.hidden = true;
@@ -375,7 +376,7 @@ function prepareSnippets() {
 addEventListener("DOMContentLoaded", () => {
   prepareSnippets();
   here("theme").hidden = false;
-  here("theme").elements.namedItem("theme").value = theme || "";
+  for (const radio of here("theme").elements) radio.checked = radio.value === (theme || "");
   here("theme").addEventListener("change", (event) => {
     stored(event.target.value);
     document.documentElement.dataset.theme = event.target.value;
