@@ -1,4 +1,4 @@
-"""The bundle for Claude Desktop, the registry's entry and fastmcp.json: read by their readers, and started."""
+"""The bundle for Claude Desktop, the registry's entry, fastmcp.json: read by their readers, and started."""
 
 import asyncio
 import hashlib
