@@ -1,5 +1,6 @@
 """FastMCP, quicker for a server whose tools are fixed once it has been composed."""
 
+import functools
 import gc
 import json
 from collections.abc import Awaitable, Callable, Iterable
@@ -8,8 +9,11 @@ from typing import Any
 from fastmcp import FastMCP
 from fastmcp.server.auth import AccessToken
 from fastmcp.server.dependencies import get_access_token
-from fastmcp.tools import Tool
+from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
+from fastmcp.tools import Tool, ToolResult
 from fastmcp.utilities.versions import VersionSpec
+
+Hook = Callable[..., Awaitable[Any]]
 
 
 class FixedServer(FastMCP):
@@ -24,6 +28,45 @@ class FixedServer(FastMCP):
         super().__init__(*args, **options)  # type: ignore[arg-type]  # whatever FastMCP takes
         self._found: dict[str, Tool] = {}
         self._session_state = _Unused(lambda: super(FixedServer, self)._state_store)
+        self._around: tuple[list[Middleware], list[Hook]] = ([], [])
+
+    async def call_tool(
+        self,
+        name: str,
+        arguments: dict[str, Any] | None = None,
+        *,
+        version: VersionSpec | None = None,
+        run_middleware: bool = True,
+    ) -> ToolResult:
+        # A mount has none of its own: without it, one of its two contexts and all that is made for it go.
+        goes_through = bool(self.middleware or getattr(self, "_extensions", True))
+        return await super().call_tool(
+            name, arguments, version=version, run_middleware=run_middleware and goes_through
+        )
+
+    async def _run_middleware(
+        self, context: MiddlewareContext[Any], call_next: CallNext[Any, Any], *, phase: Any = "all"
+    ) -> Any:
+        """The chain of a call, without what only passes on: three wrappers for each of seven middlewares."""
+        plain = all(type(each).__call__ is Middleware.__call__ for each in self.middleware)
+        if phase != "all" or context.method != "tools/call" or not plain:
+            return await super()._run_middleware(context, call_next, phase=phase)
+        for hook in self._hooks():
+            call_next = functools.partial(hook, call_next=call_next)
+        return await call_next(context)
+
+    def _hooks(self) -> "list[Hook]":
+        """What each middleware does about a call, the innermost first."""
+        known, hooks = self._around
+        if known != self.middleware:
+            hooks = [
+                getattr(each, name)
+                for each in reversed(self.middleware)
+                for name in ("on_call_tool", "on_request", "on_message")
+                if getattr(type(each), name) is not getattr(Middleware, name)
+            ]
+            self._around = [*self.middleware], hooks
+        return hooks
 
     @property
     def _state_store(self) -> Any:
