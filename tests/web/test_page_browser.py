@@ -37,7 +37,7 @@ DESK = {"width": 1280, "height": 860}
 HOSTILE = '<img src=x onerror="document.title=`run`"><script>document.title="run"</script>'
 BIG = 9_007_199_254_740_993  # JavaScript would make it even
 # A browser tells each answer of these kinds in its console, whatever a page does with it.
-EXPECTED = re.compile("401 .Unauthorized|502 .Bad Gateway|net::ERR_FAILED")
+EXPECTED = re.compile("401 .Unauthorized|502 .Bad Gateway|503 .Service|net::ERR_FAILED")
 # What the policy refuses is told to the page; without this listener it would be seen in the console alone.
 WATCH = "addEventListener('securitypolicyviolation', (e) => console.error(`policy: ${e.violatedDirective}`))"
 
@@ -149,7 +149,7 @@ def test_without_tokens_the_tools_and_the_status_are_there_at_once(
     page = opened(base(start()))
     page.locator("summary", has_text="weather_forecast").wait_for()
     page.get_by_text("Version 0.").wait_for()
-    assert page.get_by_text("Running", exact=True).is_visible()
+    assert page.get_by_text("Running, and ready").is_visible()
     assert page.locator("#domains summary").count() == 4
     assert not page.get_by_label("Token").is_visible()
 
@@ -158,7 +158,7 @@ def test_with_tokens_they_are_there_only_for_who_has_one_and_only_those_it_opens
     opened: "Callable[..., Page]", start: Callable[..., Http]
 ) -> None:
     page = opened(base(start(**TOKENS)))
-    page.get_by_text("Running", exact=True).wait_for()
+    page.get_by_text("Running, and ready").wait_for()
     assert "sql_query" not in page.content()
     assert not page.locator("#status").is_visible()
     let_in(page, READER)
@@ -217,7 +217,7 @@ def test_axe_finds_nothing_and_a_picture_is_taken(
     for name in ("before", "after"):
         if name == "after":
             let_in(page, ADMIN)
-        page.get_by_text("Running", exact=True).wait_for()
+        page.get_by_text("Running, and ready").wait_for()
         page.screenshot(path=pictures / f"page-{shape}-{scheme}-{name}.png")
         if name == "after":
             run(page, "weather_find_place", name="Lima")
@@ -232,6 +232,24 @@ def test_axe_finds_nothing_and_a_picture_is_taken(
         assert told == []
         assert len(found["passes"]) > 20
         assert is_as_wide_as_the_window(page)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (503, '{"status":"not ready"}', "Running, but not ready for calls"),
+        (503, '{"status":"ending"}', "Ending"),
+        (502, "<h1>Bad gateway</h1>", "Not answering"),
+        (200, '{"status":"__proto__"}', "Not answering"),
+    ],
+)
+def test_that_it_takes_no_calls_is_said_to_everybody(
+    status: int, body: str, words: str, opened: "Callable[..., Page]", start: Callable[..., Http]
+) -> None:
+    page = opened("about:blank")
+    page.route("**/ready", lambda route: route.fulfill(status=status, body=body))
+    page.goto(base(start(**TOKENS)))
+    page.locator("#alive").filter(has_text=words).wait_for()
 
 
 def test_the_colours_are_the_systems_until_one_is_chosen(

@@ -108,14 +108,20 @@ async function listed() {
 
 // --- How it is
 
-async function lookAlive() {
-  let alive = false;
+const STATES = new Map([
+  ["ready", ["ready", "Running, and ready for calls"]],
+  ["not ready", ["degraded", "Running, but not ready for calls"]],
+  ["ending", ["degraded", "Ending"]],
+]);
+
+async function look() {
+  let status;
   try {
-    alive = (await fetch(new URL("health", endpoint), { cache: "no-store" })).ok;
-  } catch { /* said below */ }
-  const words = alive ? "Running" : "Not answering";
+    ({ status } = await (await fetch(new URL("ready", endpoint), { cache: "no-store" })).json());
+  } catch { /* no answer, or none of this server's */ }
+  const [state, words] = STATES.get(status) ?? ["unavailable", "Not answering"];
   if (here("alive").textContent !== words) { // else it would be read out at every look
-    here("alive").replaceChildren(make("span", { class: `moon ${alive ? "ready" : "unavailable"}` }), words);
+    here("alive").replaceChildren(make("span", { class: `moon ${state}` }), words);
   }
 }
 
@@ -397,8 +403,8 @@ addEventListener("DOMContentLoaded", () => {
     here("token").value = "";
     enter();
   });
-  lookAlive();
-  setInterval(() => document.hidden || lookAlive(), LOOK_S * 1000);
+  look();
+  setInterval(() => document.hidden || look(), LOOK_S * 1000);
   if (document.documentElement.dataset.access === "open") enter();
 });
 addEventListener("pagehide", () => token && forget()); // a browser may keep the page for its back button
