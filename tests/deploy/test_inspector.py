@@ -40,11 +40,7 @@ def script() -> str:
             told.append(BACKGROUND.format(line=f"exec {line}", check=check, number=number))
             told.append("kill $!; wait $! 2>/dev/null")
         else:
-            told.append(
-                f'{line}\necho; echo "== $? {number}"'.replace("\necho; ", "\nstatus=$?; echo; ").replace(
-                    "$? ", "$status "
-                )
-            )
+            told.append(f'{line}\nstatus=$?; echo; echo "== $status {number}"')
     return "\n".join([*told, "kill $(jobs -p) 2>/dev/null", "wait"])
 
 
