@@ -93,7 +93,7 @@ class Direct:
     def _is_plain(self, http: Request) -> bool:
         return (
             http.method == "POST"
-            and http.url.path == self._path
+            and http.scope["path"] == self._path
             and "mcp-session-id" not in http.headers
             and http.headers.get("content-type", "").partition(";")[0].strip() == "application/json"
             and all(check_accept_headers(http))

@@ -21,7 +21,8 @@ create = server.create_server
 
 
 def create_server(*args: Any, **options: Any) -> Any:
-    root, bench = create(*args, **options), FixedServer("bench", mask_error_details=True)
+    root = create(*args, **options)
+    bench = FixedServer("bench", mask_error_details=True, dereference_schemas=False)  # as the other domains
 
     @bench.tool
     async def same(text: str) -> str:
