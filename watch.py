@@ -22,9 +22,7 @@ class Watch:
         self._metrics: Any = None
         self._telemetry = tracing.started(version)
         if settings.metrics and settings.transport == "stdio" and not settings.metrics_port:
-            log.warning(
-                "over STDIO metrics need ALMANAC_METRICS_PORT to be fetched, so none are counted"
-            )
+            log.warning("over STDIO metrics need ALMANAC_METRICS_PORT to be fetched, so none are counted")
         elif settings.metrics:
             from metrics import Metrics
 
@@ -38,7 +36,7 @@ class Watch:
             return []
         from middleware.measured import Measured
 
-        return [Measured(self._parts)]
+        return [Measured(tuple(self._parts))]
 
     def complete(
         self,
