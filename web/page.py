@@ -116,11 +116,11 @@ def _blocks(client: str, token: str) -> str:
 
 def _snippet(client: str, target: Target) -> str:
     if client in ("claude-code", "inspector"):
-        return _typed(claude_code(target) if client == "claude-code" else inspector(target))
+        return typed(claude_code(target) if client == "claude-code" else inspector(target))
     return json.dumps({FILES[client].key: {target.name: entry(client, target)}}, indent=2)
 
 
-def _typed(command: list[str]) -> str:
+def typed(command: list[str]) -> str:
     """As it is typed in any shell, cmd and PowerShell too: these know no single quotes."""
     return " ".join(part if re.fullmatch(r"[\w@/.=-]+", part) else f'"{part}"' for part in command)
 

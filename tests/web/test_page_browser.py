@@ -16,7 +16,7 @@ import pytest
 from auth.tokens import mint
 from commands.connect import Target, claude_code, entry, inspector
 from tests.wire.conftest import Http
-from web.page import PLACEHOLDER, _typed, curl
+from web.page import PLACEHOLDER, curl, typed
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
@@ -37,7 +37,7 @@ DESK = {"width": 1280, "height": 860}
 HOSTILE = '<img src=x onerror="document.title=`run`"><script>document.title="run"</script>'
 BIG = 9_007_199_254_740_993  # JavaScript would make it even
 # A browser tells each answer of these kinds in its console, whatever a page does with it.
-EXPECTED = re.compile("401 .Unauthorized|502 .Bad Gateway|503 .Service|net::ERR_FAILED")
+EXPECTED = re.compile("401 .Unauthorized|404 .Not Found|502 .Bad Gateway|503 .Service|net::ERR_FAILED")
 # What the policy refuses is told to the page; without this listener it would be seen in the console alone.
 WATCH = "addEventListener('securitypolicyviolation', (e) => console.error(`policy: ${e.violatedDirective}`))"
 
@@ -239,8 +239,8 @@ def test_axe_finds_nothing_and_a_picture_is_taken(
     [
         (503, '{"status":"not ready"}', "Running, but not ready for calls"),
         (503, '{"status":"ending"}', "Ending"),
-        (502, "<h1>Bad gateway</h1>", "Not answering"),
-        (200, '{"status":"__proto__"}', "Not answering"),
+        (404, '{"error":"not_found"}', "Running"),  # a proxy keeps it for those who watch
+        (200, '{"status":"__proto__"}', "Running"),
     ],
 )
 def test_that_it_takes_no_calls_is_said_to_everybody(
@@ -249,7 +249,15 @@ def test_that_it_takes_no_calls_is_said_to_everybody(
     page = opened("about:blank")
     page.route("**/ready", lambda route: route.fulfill(status=status, body=body))
     page.goto(base(start(**TOKENS)))
-    page.locator("#alive").filter(has_text=words).wait_for()
+    page.locator("#alive").filter(has_text=re.compile(f"^{words}$")).wait_for()
+
+
+def test_that_it_does_not_answer_is_said(opened: "Callable[..., Page]", start: Callable[..., Http]) -> None:
+    page = opened("about:blank")
+    for path in ("ready", "health"):
+        page.route(f"**/{path}", lambda route: route.fulfill(status=502, body="<h1>Bad gateway</h1>"))
+    page.goto(base(start(**TOKENS)))
+    page.locator("#alive").filter(has_text="Not answering").wait_for()
 
 
 def test_the_colours_are_the_systems_until_one_is_chosen(
@@ -303,8 +311,8 @@ def test_the_copy_buttons_copy(opened: "Callable[..., Page]", start: Callable[..
     assert page.evaluate("navigator.clipboard.readText()") == server.url
     target = Target("almanac", {}, server.url, PLACEHOLDER)
     expected: dict[str, Any] = {
-        "Claude Code": _typed(claude_code(target)),
-        "Inspector": _typed(inspector(target)),
+        "Claude Code": typed(claude_code(target)),
+        "Inspector": typed(inspector(target)),
         "curl": curl(PLACEHOLDER, server.url),
         "Claude Desktop": {"mcpServers": {"almanac": entry("claude-desktop", target)}},
         "Cursor": {"mcpServers": {"almanac": entry("cursor", target)}},
@@ -326,6 +334,7 @@ def test_by_a_public_name_without_tls_it_copies_and_calls_as_well(
     server = start(**TOKENS)
     page = opened(base(server, NAMED))
     assert page.evaluate("isSecureContext") is False
+    assert page.get_by_text("not encrypted").is_visible()
     let_in(page, READER)
     page.locator("h3", has_text="Claude Desktop").click()
     button = page.get_by_role("button", name="Copy for Claude Desktop")

@@ -6,9 +6,11 @@
 const VERSION = "2026-07-28";
 const EXAMPLE = "https://almanac.example/mcp"; // what stands for the address in what is copied
 const MOST_SHOWN = 200_000; // characters of a result: a browser lays out more than that slowly
+const LINE = 72; // characters of a result's line, where that can be
 const LOOK_S = 30; // between two looks whether the server answers
 const CHOSEN = "almanac-theme";
 const endpoint = new URL("mcp", location.href.split(/[?#]/)[0]);
+const plain = endpoint.protocol === "http:" && !["localhost", "127.0.0.1", "[::1]"].includes(endpoint.hostname);
 const here = (id) => document.getElementById(id);
 
 // Colours first: this runs before anything is drawn.
@@ -114,14 +116,23 @@ const STATES = new Map([
   ["ending", ["degraded", "Ending"]],
 ]);
 
+let tellsReady = true; // a proxy may keep /ready for those who watch
+
 async function look() {
-  let status;
-  try {
-    ({ status } = await (await fetch(new URL("ready", endpoint), { cache: "no-store" })).json());
-  } catch { /* no answer, or none of this server's */ }
-  const [state, words] = STATES.get(status) ?? ["unavailable", "Not answering"];
+  const status = tellsReady ? await statusAt("ready") : undefined;
+  tellsReady = STATES.has(status);
+  const running = tellsReady || (await statusAt("health")) === "ok";
+  const [state, words] = STATES.get(status) ?? (running ? ["ready", "Running"] : ["unavailable", "Not answering"]);
   if (here("alive").textContent !== words) { // else it would be read out at every look
     here("alive").replaceChildren(make("span", { class: `moon ${state}` }), words);
+  }
+}
+
+async function statusAt(path) {
+  try {
+    return (await (await fetch(new URL(path, endpoint), { cache: "no-store" })).json()).status;
+  } catch { // no answer, or none of this server's
+    return undefined;
   }
 }
 
@@ -283,7 +294,8 @@ function fieldOf(tool, name, schema, required, runs) {
   const label = make("label", { for: id }, name, kind);
   const input = inputFor(name, schema, kinds, json, { id, required, "aria-describedby": `${id}.about` });
   const checks = input.type === "checkbox";
-  const node = make("div", { class: checks ? "field check" : "field" }, ...(checks ? [input, label] : [label, input]), note);
+  const wide = input.tagName === "TEXTAREA" || (required && input.type === "text");
+  const node = make("div", { class: `field ${checks ? "check" : wide ? "wide" : ""}` }, ...(checks ? [input, label] : [label, input]), note);
 
   function value() {
     if (checks) return input.checked;
@@ -309,7 +321,7 @@ function inputFor(name, schema, kinds, json, attributes) {
     return make("input", { ...attributes, type: "checkbox", checked: schema.default === true, required: false });
   }
   const typed = { ...attributes, autocomplete: "off", autocapitalize: "off", spellcheck: "false" };
-  if (json || /^(sql|text)$/.test(name)) return make("textarea", { ...typed, rows: 2 });
+  if (json || /^(sql|text)$/.test(name)) return make("textarea", { ...typed, rows: json ? 1 : 2 });
   if (kinds[0] !== "integer" && kinds[0] !== "number") return make("input", { ...typed, type: "text" });
   const step = kinds[0] === "integer" ? 1 : "any";
   return make("input", { ...typed, type: "number", min: schema.minimum, max: schema.maximum, step });
@@ -322,18 +334,31 @@ function limitsOf({ minimum, maximum, minItems, maxItems }) {
 }
 
 function defaultOf({ default: value }) {
-  return value === undefined || value === null || value === "" ? "" : `Left out: ${value}.`;
+  return value === undefined || value === null || value === "" ? "" : `${value} if left out.`;
 }
 
 // What a program gets if there is that, or else the blocks that a model reads; of a picture only what it is.
 function textOf(answer) {
-  if (answer.structuredContent && !answer.isError) return JSON.stringify(answer.structuredContent, null, 2);
+  if (answer.structuredContent && !answer.isError) return written(answer.structuredContent);
   const blocks = (answer.content ?? []).map((block) => {
     if (block.type === "text") return block.text;
     const size = block.data ? `, ${Math.round(block.data.length * 3 / 4).toLocaleString("en")} bytes` : "";
     return `[${block.mimeType ?? block.type}${size}]`;
   });
   return blocks.join("\n\n") || "The answer is empty.";
+}
+
+// JSON with what is short on one line: a row of a table is one.
+function written(value, margin = "") {
+  if (value === null || typeof value !== "object" || JSON.isRawJSON?.(value)) return JSON.stringify(value);
+  const list = Array.isArray(value);
+  const [opening, closing] = list ? "[]" : "{}";
+  const within = `${margin}  `;
+  const parts = Object.entries(value)
+    .map(([name, one]) => (list ? "" : `${JSON.stringify(name)}: `) + written(one, within));
+  const line = opening + parts.join(", ") + closing;
+  if (line.length <= LINE && !line.includes("\n")) return line;
+  return `${opening}\n${parts.map((part) => within + part).join(",\n")}\n${margin}${closing}`;
 }
 
 function cut(text) {
@@ -364,7 +389,6 @@ async function copied(source) {
 }
 
 function prepareSnippets() {
-  const plain = endpoint.protocol === "http:" && !["localhost", "127.0.0.1", "[::1]"].includes(endpoint.hostname);
   for (const block of document.querySelectorAll(".code")) {
     const kind = block.dataset.reach;
     if (kind && (kind === "plain") !== plain) {
@@ -381,6 +405,7 @@ function prepareSnippets() {
 
 addEventListener("DOMContentLoaded", () => {
   prepareSnippets();
+  if (plain) here("token-hint").append(" This connection is not encrypted: who listens on the way can read it.");
   here("theme").hidden = false;
   for (const radio of here("theme").elements) radio.checked = radio.value === (theme || "");
   here("theme").addEventListener("change", (event) => {
