@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import structlog
 from mcp import MCPDeprecationWarning
+from opentelemetry import trace
 
 import reference
 from cleaning import printable
@@ -23,6 +24,8 @@ Form = Literal["console", "json"]
 def _referred(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     if found := reference.known():
         event.setdefault("reference", found)
+    if (span := trace.get_current_span().get_span_context()).is_valid:
+        event.setdefault("trace", f"{span.trace_id:032x}")
     return event
 
 

@@ -33,6 +33,7 @@ MAY_IMPORT = {
         "tools",
         "middleware",
         "reference",
+        "tracing",
         "wire",
         "errors",
         "config",
@@ -72,7 +73,8 @@ MAY_IMPORT = {
     "transport": {"wire", "tools"},
     "tuning": set[str](),
     "metrics": set[str](),
-    "tracing": {"reference"},
+    "tracing": {"telemetry"},
+    "telemetry": {"reference"},
     "watch": {"metrics", "tracing", "middleware", "web", "config"},
     "deferred": set[str](),
 }

@@ -9,6 +9,7 @@ from upstream.deadline import deadline_in
 from upstream.kept import Store
 from upstream.line import trust
 from upstream.once import Kept, Once
+from upstream.spans import asking
 
 __all__ = [
     "Breaker",
@@ -22,6 +23,7 @@ __all__ = [
     "Store",
     "Unusable",
     "Upstream",
+    "asking",
     "deadline_in",
     "measured",
     "not_admitted",

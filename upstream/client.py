@@ -22,6 +22,7 @@ from upstream.deadline import a_little_before, deadline_in
 from upstream.kept import Store, Stored, name_of
 from upstream.line import Line
 from upstream.once import MOST_BYTES, Kept, Once
+from upstream.spans import asking
 
 T = TypeVar("T")
 
@@ -252,12 +253,14 @@ class Upstream:
 
     async def _attempt(self, question: _Question[T], previous: Kept[T] | None) -> Kept[T]:
         async with self._line.turn():
-            self.counts.asks(again=question.began)
-            question.began = True
+            again, question.began = question.began, True
+            self.counts.asks(again)
             if self.budget:
                 self.budget.spend(question.weight)
             since = {"If-Modified-Since": previous.modified} if previous and previous.modified else {}
-            response, content = await self._line.ask(question.path, question.params, since)
+            with asking("GET", self.url + question.path, self.name, again) as answered:
+                response, content = await self._line.ask(question.path, question.params, since)
+                answered(response.status_code)
         now, body = self.clock(), decoded(content)
         until = holds_until(response.headers, now) if question.told else float("inf")
         if response.status_code == 304 and previous is not None:

@@ -1,5 +1,6 @@
 """Serves MCP over HTTP behind everything that an open port needs; docs/threats.md says what that is."""
 
+import os
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -9,6 +10,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
+import tracing
 from auth import Access
 from config import Settings
 from middleware.audit import Audit
@@ -23,6 +25,7 @@ from web.page import Page
 from web.patience import patient
 from web.requests import Requests
 from web.shape import OneShape
+from web.traced import Traced
 
 PATH = "/mcp"
 Guard = TypeVar("Guard")
@@ -55,6 +58,8 @@ def server(root: FastMCP, settings: Settings, access: Access | None) -> uvicorn.
 def guarded(root: FastMCP, settings: Settings, access: Access | None) -> ASGIApp:
     """The application, from the outside in: references, errors, names, CORS, tokens, gate, body, answers."""
     inner = [Middleware(Body, most=settings.http.max_body), Middleware(Direct, root=root, path=PATH)]
+    if "TRACES" in tracing.wanted(os.environ):
+        inner.insert(1, Middleware(Traced, path=PATH))
     if access:  # behind FastMCP's own, which has looked at the token by then
         record = _of_the(root, Audit).authentication
         inner.insert(0, Middleware(Gate, access=access, path=PATH, record=record))

@@ -16,7 +16,7 @@ import anyio
 import httpx2
 
 from backends.translate.engine import Trouble
-from upstream import retry_after, trust, why_no_connection
+from upstream import asking, retry_after, trust, why_no_connection
 
 USER_AGENT = "almanac-mcp-server"
 MAX_ANSWER_BYTES = 2_000_000  # a real answer to the longest question is under 100 kB
@@ -77,8 +77,9 @@ class Web:
         assert self._client is not None  # noqa: S101 - load() has made it
         body = bytearray()
         try:
-            with anyio.fail_after(self.timeout_s):
+            with anyio.fail_after(self.timeout_s), asking(method, url) as answered:
                 async with self._client.stream(method, url, params=params, json=json) as response:
+                    answered(response.status_code)
                     async for chunk in response.aiter_bytes():
                         body += chunk
                         if len(body) > MAX_ANSWER_BYTES:
