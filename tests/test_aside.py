@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable
 
+import pytest
 from mcp.types import JSONRPCResponse
 
 from config import Settings
@@ -52,3 +53,17 @@ def test_rows_that_are_json_already_go_into_the_line_as_they_are() -> None:
 def test_a_served_application_lays_rows_aside(settings: Callable[..., Settings]) -> None:
     server = create_server(settings())
     assert aside.put_back in server._mcp_server.middleware
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["half \ud800 a character", 2**70, -(2**64), float("nan"), "\u2028\x00\x7f\N{GRINNING FACE}", 1e300],
+)
+def test_a_value_that_json_can_hold_arrives_as_it_is(value: object) -> None:
+    rows = aside.Encoded([(1,)], b"[[1]]")
+    result = {"content": [], "structuredContent": {"rows": rows, "value": value}}
+    line = aside.as_json(JSONRPCResponse(jsonrpc="2.0", id="x", result=result))
+    assert b"\n" not in line
+    found = json.loads(line)["result"]["structuredContent"]
+    assert found["rows"] == [[1]]
+    assert found["value"] == value or (value != value and found["value"] is None)

@@ -3,28 +3,29 @@
 A result is dumped by its model, validated and dumped again by its protocol version's, and then encoded:
 each walks every value, and the first two only copy what is JSON already. At 10,000 rows they take 16 ms.
 What a tool lays aside waits here until they are done and goes into the answer just before it is encoded.
-Middleware between sees the result without it. Where the transport lets us, the JSON that the tool made of
-the rows is then put into the line as it is: that saves 4 more of 22 ms.
+Middleware between sees the result without it. The JSON that the tool made of the rows is then put into the
+line as it is.
 """
 
 import json
-import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
 from typing import Any
 
+import orjson
 from fastmcp import FastMCP
 from mcp.types import JSONRPCMessage, JSONRPCResponse
-from pydantic_core import PydanticSerializationError
 
 _laid: ContextVar[dict[str, Any] | None] = ContextVar("laid", default=None)
 
 
-class Encoded(list[list[Any]]):
+class Encoded(list[Any]):
     """Rows, and the same as JSON."""
 
-    def __init__(self, rows: Sequence[Sequence[Any]], json: bytes) -> None:
-        super().__init__(map(list, rows))  # as the walks would have left them
+    def __init__(self, rows: Iterable[Any], json: bytes) -> None:
+        super().__init__(
+            list(row) if isinstance(row, tuple) else row for row in rows
+        )  # as the walks leave them
         self.json = json
 
 
@@ -65,23 +66,21 @@ def watch(server: FastMCP) -> None:
 def as_json(message: JSONRPCMessage) -> bytes:
     """A message as one line of JSON; rows that are JSON already are not walked again."""
     if not isinstance(message, JSONRPCResponse):
-        return _dumped(message)
-    structured = message.result.get("structuredContent") or {}
-    encoded = {name: value for name, value in structured.items() if isinstance(value, Encoded)}
-    if not encoded:
-        return _dumped(message)
-    # The marks are drawn after the rows were read, so that no text among them can hold one.
-    marks = {name: secrets.token_hex(16) for name in encoded}
-    line = _dumped(
-        message.model_copy(update={"result": {**message.result, "structuredContent": structured | marks}})
-    )
-    for name, mark in marks.items():
-        line = line.replace(b'"%s"' % mark.encode(), encoded[name].json, 1)
-    return line
-
-
-def _dumped(message: JSONRPCMessage) -> bytes:
+        return json.dumps(message.model_dump(mode="json", by_alias=True, exclude_unset=True)).encode()
+    line = {"jsonrpc": "2.0", "id": message.id, "result": message.result}
     try:
-        return message.model_dump_json(by_alias=True, exclude_unset=True).encode()
-    except PydanticSerializationError:  # half a character, which JSON can hold and UTF-8 cannot
-        return json.dumps(message.model_dump(by_alias=True, exclude_unset=True)).encode()
+        # 0.14 ms for a page of 1 MB in both its forms; pydantic takes 3.8.
+        return orjson.dumps({**line, "result": _with_fragments(message.result)})
+    except TypeError:  # half a character, or a number of more than 64 bits
+        return json.dumps(line).encode()
+
+
+def _with_fragments(result: dict[str, Any]) -> dict[str, Any]:
+    if not (structured := result.get("structuredContent")):
+        return result
+    return result | {
+        "structuredContent": {
+            name: orjson.Fragment(value.json) if isinstance(value, Encoded) else value
+            for name, value in structured.items()
+        }
+    }

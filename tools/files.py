@@ -3,6 +3,7 @@
 import base64
 from typing import Annotated
 
+import orjson
 from fastmcp import Context, FastMCP
 from fastmcp.tools import ToolResult
 from mcp.types import AudioContent, ImageContent, TextContent
@@ -17,6 +18,7 @@ from backends.files.tree import Found, Listing
 from backends.files.work import Report
 from errors import quote
 from tools import READS_HERE, answer, may_be_left_out, warn
+from tools.aside import lay_aside
 
 TAGS = {"files", "read", "local"}
 
@@ -32,8 +34,13 @@ def register(server: FastMCP, backend: Sandbox) -> None:
     _register_contents(server, backend)
 
 
-def _answer(result: Result) -> ToolResult:
-    return answer(result.model_dump_json(), result.model_dump(mode="json"))
+def _answer(result: Result, many: str = "") -> ToolResult:
+    """The result in both its forms; the list that is called `many` goes past what would walk it again."""
+    text = result.model_dump_json()
+    structured = orjson.loads(text)
+    if many:
+        structured = lay_aside(structured, many, orjson.dumps(structured[many]))
+    return answer(text, structured)
 
 
 def _progress(ctx: Context) -> Report:
@@ -61,7 +68,7 @@ def _register_trees(server: FastMCP, backend: Sandbox) -> None:
         """Entries of a directory with kind, size in bytes and time of change."""
         listing = await backend.list_directory(path, depth, limit, cursor)
         await warn(ctx, listing.notices)
-        return _answer(listing)
+        return _answer(listing, "entries")
 
     @server.tool(
         title="Find files",
@@ -87,7 +94,7 @@ def _register_trees(server: FastMCP, backend: Sandbox) -> None:
         await ctx.info(f"Looking for {quote(pattern)} in {quote(path)}.")
         found = await backend.find(pattern, path, limit, _progress(ctx), cursor=cursor, ignored=ignored)
         await warn(ctx, found.notices)
-        return _answer(found)
+        return _answer(found, "paths")
 
     @server.tool(
         title="Search in files",
@@ -120,7 +127,7 @@ def _register_trees(server: FastMCP, backend: Sandbox) -> None:
             ignored=ignored,
         )
         await warn(ctx, matches.notices)
-        return _answer(matches)
+        return _answer(matches, "matches")
 
     @server.tool(title="File facts", tags=TAGS, annotations=READS_HERE)
     async def info(ctx: Context, path: Path) -> Info:
