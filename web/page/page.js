@@ -48,7 +48,7 @@ class Failure extends Error {
 let token = "";
 let asked = 0;
 
-async function ask(method, params = {}, { signal, exact } = {}) {
+async function ask(method, params = {}, signal) {
   const id = ++asked;
   const headers = {
     "Content-Type": "application/json",
@@ -71,30 +71,23 @@ async function ask(method, params = {}, { signal, exact } = {}) {
   } catch (error) {
     throw error.name === "AbortError" ? new Failure("Stopped.") : new Failure("The server cannot be reached.");
   }
-  const answer = messageIn(text, response.headers.get("Content-Type") ?? "", id, exact);
+  const answer = messageIn(text, response.headers.get("Content-Type") ?? "", id);
   if (answer?.result) return answer.result;
   const words = answer?.error?.message ?? answer?.error_description ?? `The server answered ${response.status}.`;
   throw new Failure(String(words), response.status);
 }
 
 // An answer is one JSON message, or the last of a stream of events.
-function messageIn(text, type, id, exact) {
-  const reviver = exact ? asWritten : undefined;
+function messageIn(text, type, id) {
   try {
-    if (!type.startsWith("text/event-stream")) return JSON.parse(text, reviver);
+    if (!type.startsWith("text/event-stream")) return JSON.parse(text);
     for (const event of text.split(/\r?\n\r?\n/)) {
       const data = event.split(/\r?\n/).filter((line) => line.startsWith("data:")).map((line) => line.slice(5));
-      const message = data.length ? JSON.parse(data.join("\n"), reviver) : {};
+      const message = data.length ? JSON.parse(data.join("\n")) : {};
       if (Number(message.id) === id || message.error) return message;
     }
   } catch { /* no JSON: something between here and the server has answered */ }
   return undefined;
-}
-
-// A number that JavaScript would round keeps its digits, where the browser can do that.
-function asWritten(_, value, context) {
-  const rounded = typeof value === "number" && context?.source && String(value) !== context.source;
-  return rounded && JSON.rawJSON ? JSON.rawJSON(context.source) : value;
 }
 
 async function listed() {
@@ -256,7 +249,7 @@ function formOf(tool, runs) {
     try {
       const given = fields.map((field) => [field.name, field.value()]).filter(([, value]) => value !== undefined);
       const params = { name: tool.name, arguments: Object.fromEntries(given) };
-      const answer = await ask("tools/call", params, { signal: running.signal, exact: true });
+      const answer = await ask("tools/call", params, running.signal);
       const took = Math.round(performance.now() - began).toLocaleString("en");
       note.textContent = answer.isError ? `Refused after ${took} ms` : `Answered in ${took} ms`;
       note.classList.toggle("bad", Boolean(answer.isError));
@@ -350,7 +343,7 @@ function textOf(answer) {
 
 // JSON with what is short on one line: a row of a table is one.
 function written(value, margin = "") {
-  if (value === null || typeof value !== "object" || JSON.isRawJSON?.(value)) return JSON.stringify(value);
+  if (value === null || typeof value !== "object") return JSON.stringify(value);
   const list = Array.isArray(value);
   const [opening, closing] = list ? "[]" : "{}";
   const within = `${margin}  `;
