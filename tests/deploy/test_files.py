@@ -214,3 +214,9 @@ def versions() -> Iterator[tuple[str, str]]:
 
 def test_the_same_version_is_named_everywhere() -> None:
     assert set(versions()) == {(where, VERSION) for where, _ in versions()}
+
+
+def test_where_nothing_can_build_an_image_that_is_said() -> None:
+    done = subprocess.run(["make", "image", "ENGINE="], capture_output=True, text=True, cwd=HERE, check=False)
+    assert done.returncode
+    assert "docker, podman or buildah" in done.stdout
