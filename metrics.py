@@ -133,7 +133,7 @@ class Metrics:
             await asyncio.gather(self._task, return_exceptions=True)
             self._look()
 
-    def began(self) -> None:
+    def began(self, event: str, name: str) -> None:
         """A call, a read or a prompt begins."""
         self._in_flight.inc()
 

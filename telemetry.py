@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Any, Self
 
 import fastmcp
@@ -55,13 +55,13 @@ KEPT = frozenset(
         "url.template",
     }
 )
-# These a caller may have made up; a name of ours has no other form.
-SENT = {
-    "gen_ai.prompt.name": re.compile(r"[a-z][a-z_]{0,40}"),
-    "gen_ai.tool.name": re.compile(r"[a-z][a-z_]{0,40}"),
-    "mcp.method.name": re.compile(r"[a-z]{1,20}(/[a-z]{1,20}){0,2}"),
-    "mcp.protocol.version": re.compile(r"\d{4}-\d\d-\d\d"),
-}
+# What a caller may have made up leaves only if it is one of these, or a name that was called and is there.
+LISTED = {
+    "completion/complete", "elicitation/create", "initialize", "logging/setLevel", "ping", "prompts/get",
+    "prompts/list", "resources/list", "resources/read", "resources/templates/list", "server/discover",
+    "tools/call", "tools/list",
+}  # fmt: skip
+VERSION = re.compile(r"\d{4}-\d\d-\d\d")
 
 log = structlog.get_logger("almanac")
 
@@ -77,10 +77,11 @@ class Telemetry:
     def __init__(self, version: str, asked: Mapping[str, tuple[str, ...]]) -> None:
         resource = Resource.create(_about(version))
         self._ends: list[Callable[[], object]] = []
+        self._names: set[str] = set()
         if "TRACES" in asked:
             provider = TracerProvider(resource=resource, shutdown_on_exit=False)
             for processor in _processors(asked["TRACES"]):
-                provider.add_span_processor(Scrubbed(processor))
+                provider.add_span_processor(Scrubbed(processor, self._names))
             trace.set_tracer_provider(provider)
             fastmcp.settings.telemetry_mode = "native"
             self._ends.append(provider.shutdown)
@@ -101,8 +102,9 @@ class Telemetry:
         )
         self._ended = False
 
-    def began(self) -> None:
+    def began(self, event: str, name: str) -> None:
         self._running.add(1)
+        self._names.add(name)
 
     def ended(self, event: str, name: str, outcome: str, seconds: float) -> None:
         self._running.add(-1)
@@ -140,11 +142,11 @@ class Telemetry:
 class Scrubbed(SpanProcessor):
     """Hands on copies of spans, with the reference of what was handled and without what is private."""
 
-    def __init__(self, inner: SpanProcessor) -> None:
-        self._inner = inner
+    def __init__(self, inner: SpanProcessor, names: Set[str]) -> None:
+        self._inner, self._names = inner, names
 
     def on_end(self, span: ReadableSpan) -> None:
-        self._inner.on_end(scrubbed(span, reference.known()))
+        self._inner.on_end(scrubbed(span, self._names, reference.known()))
 
     def shutdown(self) -> None:
         self._inner.shutdown()
@@ -153,10 +155,16 @@ class Scrubbed(SpanProcessor):
         return self._inner.force_flush(timeout_millis)
 
 
-def scrubbed(span: ReadableSpan, number: str = "") -> ReadableSpan:
-    """What may leave of a span."""
+def scrubbed(span: ReadableSpan, names: Set[str], number: str = "") -> ReadableSpan:
+    """What may leave of a span.
+
+    Args:
+        span: One that has ended.
+        names: Tools and prompts that there are.
+        number: The reference of what was handled.
+    """
     attributes: dict[str, Any] = {
-        name: value for name, value in (span.attributes or {}).items() if _may_leave(name, value)
+        name: value for name, value in (span.attributes or {}).items() if _may_leave(name, str(value), names)
     }
     if number:
         attributes["almanac.reference"] = number
@@ -176,18 +184,24 @@ def scrubbed(span: ReadableSpan, number: str = "") -> ReadableSpan:
     )
 
 
-def _may_leave(name: str, value: Any) -> bool:
-    return name in KEPT and (name not in SENT or bool(SENT[name].fullmatch(str(value))))
+def _may_leave(name: str, value: str, names: Set[str]) -> bool:
+    match name:
+        case "gen_ai.tool.name" | "gen_ai.prompt.name":  # a domain's server knows them without the domain
+            return value in names or any(known.endswith(f"_{value}") for known in names)
+        case "mcp.method.name":
+            return value in LISTED
+        case "mcp.protocol.version":
+            return bool(VERSION.fullmatch(value))
+    return name in KEPT
 
 
 def _name(span: ReadableSpan, attributes: Mapping[str, Any]) -> str:
-    """Its method and what it names, if that is a name of ours; others' names for spans hold addresses."""
+    """Its method and the tool or prompt; FastMCP's own names have addresses in them."""
     if span.instrumentation_scope and span.instrumentation_scope.name == OURS:
         return span.name
+    method = attributes.get("mcp.method.name", "unknown")
     named = attributes.get("gen_ai.tool.name") or attributes.get("gen_ai.prompt.name")
-    method = attributes.get("mcp.method.name") or span.name.partition(" ")[0]
-    whole = f"{method} {named}" if named else method
-    return whole if re.fullmatch(r"[A-Za-z_/ ]{1,80}", whole) else "unknown"
+    return f"{method} {named}" if named else str(method)
 
 
 def _without_words(event: Event) -> Event:

@@ -15,7 +15,7 @@ NOBODYS = "unknown"  # a name that a caller made up
 
 
 class Counts(Protocol):
-    def began(self) -> None: ...
+    def began(self, event: str, name: str) -> None: ...
     def ended(self, event: str, name: str, outcome: str, seconds: float) -> None: ...
     def answered(self, status: int) -> None: ...
 
@@ -63,7 +63,7 @@ class Measured(Middleware):
         self, event: str, name: str, context: MiddlewareContext[Any], call_next: CallNext[Any, Any]
     ) -> Any:
         for counts in self._counts:
-            counts.began()
+            counts.began(event, name)
         began, outcome = time.perf_counter(), "failed"
         try:
             result = await call_next(context)

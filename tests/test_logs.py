@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from opentelemetry.trace import NonRecordingSpan, SpanContext, use_span
 
 import logs
 import reference
@@ -126,3 +127,14 @@ def test_a_reference_that_is_not_well_formed_is_replaced(given: str) -> None:
     found = contextvars.copy_context().run(begun)
     assert found != given
     assert reference.WELL_FORMED.fullmatch(found)
+
+
+@pytest.mark.parametrize("form", ["json"])
+def test_a_line_within_a_trace_names_it(written: io.StringIO) -> None:
+    context = SpanContext(0x4BF92F3577B34DA6A3CE929D0E0E4736, 0x00F067AA0BA902B7, is_remote=True)
+    with use_span(NonRecordingSpan(context)):
+        OURS.warning("within")
+    OURS.warning("outside")
+    within, outside = map(json.loads, written.getvalue().splitlines())
+    assert within["trace"] == "4bf92f3577b34da6a3ce929d0e0e4736"
+    assert "trace" not in outside

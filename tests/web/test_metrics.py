@@ -146,7 +146,7 @@ def test_to_count_a_call_costs_less_than_thirty_microseconds() -> None:
 def _seconds_a_call(counted: metrics.Metrics) -> float:
     began = time.perf_counter()
     for _ in range(2_000):
-        counted.began()
+        counted.began("call", "sql_query")
         counted.ended("call", "sql_query", "ok", 0.002)
         counted.answered(200)
     return (time.perf_counter() - began) / 2_000

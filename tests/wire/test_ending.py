@@ -7,9 +7,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import anyio
@@ -30,6 +31,7 @@ ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELEC
 LARGE = "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 100) SELECT {} FROM n"
 OVER = "The server is ending"
 LATE_S = 1.0
+VERSION = "io.modelcontextprotocol/protocolVersion"
 
 
 class Late(OpenMeteo):
@@ -55,7 +57,7 @@ def message(name: str, arguments: dict[str, Any], era: str, number: int = 1) -> 
     params: dict[str, Any] = {"name": name, "arguments": arguments}
     if era == "auto":
         params["_meta"] = {
-            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            VERSION: "2026-07-28",
             "io.modelcontextprotocol/clientInfo": {"name": "raw", "version": "1"},
             "io.modelcontextprotocol/clientCapabilities": {},
         }
@@ -69,9 +71,13 @@ NEVER = ("sql_query", {"sql": ENDLESS})
 class Asking:
     """One request over HTTP, answered while the test does something else."""
 
-    def __init__(self, server: Http, asked: dict[str, Any]) -> None:
-        headers = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
-        if "_meta" in asked["params"]:
+    def __init__(self, server: Http, asked: dict[str, Any], more: Mapping[str, str]) -> None:
+        headers = {
+            "Accept": "application/json, text/event-stream",
+            "Content-Type": "application/json",
+            **more,
+        }
+        if VERSION in asked["params"].get("_meta", {}):
             headers |= {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": asked["method"]}
             if "name" in asked["params"]:
                 headers["Mcp-Name"] = asked["params"]["name"]
@@ -86,7 +92,7 @@ class Asking:
         return response, found
 
 
-Ask = Callable[[Http, dict[str, Any]], Asking]
+Ask = Callable[..., Asking]
 
 
 @pytest.fixture
@@ -94,8 +100,8 @@ def asking() -> Iterator[Ask]:
     """`asking(server, message)` sends it."""
     sent: list[Asking] = []
 
-    def ask(server: Http, asked: dict[str, Any]) -> Asking:
-        sent.append(Asking(server, asked))
+    def ask(server: Http, asked: dict[str, Any], more: Mapping[str, str] = MappingProxyType({})) -> Asking:
+        sent.append(Asking(server, asked, more))
         return sent[-1]
 
     yield ask
