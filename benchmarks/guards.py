@@ -33,7 +33,7 @@ CALLS = 60  # in a batch
 BATCHES = 8  # in a round
 PROSE = "The quick brown fox jumps over the lazy dog. " * 45
 ALLOWED_MS = 0.3
-CALLERS, REQUESTS = 32, 640
+CALLERS, REQUESTS, LEAST = 32, 640, 320
 
 
 class Page(BaseModel):
@@ -107,7 +107,7 @@ def run(bench: Bench) -> Iterable[Line]:
     yield from compare(ALL_STDIO, calls, bench.rounds, bench.many(200))
 
     def each_ms(server: Http) -> float:
-        asked = [server.post("bench_same", text, MODERN)] * max(bench.many(REQUESTS), 100)
+        asked = [server.post("bench_same", text, MODERN)] * max(bench.many(REQUESTS), LEAST)
         return 1000 / server.loaded(asked, b"hello", CALLERS)[0]
 
     loads = {name: partial(each_ms, bench.http(bench.script(file, "PORT"))) for name, file in scripts.items()}

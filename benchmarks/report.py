@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import sqlite3
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -44,7 +45,7 @@ def versions(peers: Path) -> dict[str, str]:
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
         **{name: version(name) for name in OURS},
-        **{name: _first_line(*command) for name, command in COMMANDS.items()},
+        **{name: _number(_first_line(*command)) for name, command in COMMANDS.items()},
     }
     asked = "import sys, importlib.metadata as m\nfor n in sys.argv[1:]: print(n, m.version(n))"
     for line in _lines(str(peers), "-c", asked, *PIP):
@@ -56,6 +57,12 @@ def versions(peers: Path) -> dict[str, str]:
         if path.exists():
             found[name] = json.loads(path.read_text())["version"]
     return {name: of for name, of in found.items() if of}
+
+
+def _number(line: str) -> str:
+    """The version in what a command says of itself."""
+    found = re.search(r"\d+(\.\d+)+\S*", line)
+    return found[0] if found else ""
 
 
 def _first_line(*command: str) -> str:

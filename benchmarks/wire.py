@@ -11,10 +11,11 @@ import os
 import socket
 import statistics
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, BinaryIO, Self
+from typing import IO, Any, BinaryIO, Self
 
 from benchmarks.goals import HANDSHAKE, MODERN
 from benchmarks.rounds import Work
@@ -48,6 +49,11 @@ def checked(answer: bytes, holds: bytes, times: int = 1) -> None:
         raise RuntimeError(f"{holds!r} is not there {times} times: {answer[:500]!r}")
 
 
+def _last_words(of: IO[bytes]) -> str:
+    of.seek(max(0, of.tell() - 2000))
+    return f": {of.read().decode(errors='replace')}"
+
+
 class Stdio:
     """A server process over pipes, spoken to one request at a time.
 
@@ -64,11 +70,12 @@ class Stdio:
         self._number = 0
 
     def __enter__(self) -> Self:
+        self._told = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._told,
             env=self._env,
             bufsize=1 << 20,  # 8 KB, the default, makes half of a megabyte's time the client's
         )
@@ -81,6 +88,7 @@ class Stdio:
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.communicate()
+        self._told.close()
 
     def _send(self, message: dict[str, Any]) -> None:
         assert self._process.stdin is not None
@@ -97,7 +105,7 @@ class Stdio:
             # Notifications (logs, progress) come between; compact and spaced JSON both mark the answer.
             if mark in line[:200].replace(b" ", b"") or mark in line[-200:].replace(b" ", b""):
                 return line
-        raise RuntimeError(f"{self._command} ended in the middle of {method}")
+        raise RuntimeError(f"{self._command} ended in the middle of {method}{_last_words(self._told)}")
 
     def call(self, tool: str, arguments: dict[str, Any]) -> bytes:
         return self.request("tools/call", {"name": tool, "arguments": arguments})
@@ -159,12 +167,11 @@ class Http:
         self._command, self._env = list(command), environment(env)
 
     def __enter__(self) -> Self:
+        self._told = tempfile.TemporaryFile()
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = int(free.getsockname()[1])
         command = [str(self.port) if word == "PORT" else word for word in self._command]
-        self._process = subprocess.Popen(
-            command, env=self._env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        self._process = subprocess.Popen(command, env=self._env, stdout=subprocess.DEVNULL, stderr=self._told)
         self.process = self._process.pid
         try:
             self._connect()
@@ -183,7 +190,7 @@ class Http:
             with contextlib.suppress(OSError):
                 return socket.create_connection(("127.0.0.1", self.port), timeout=START_S)
             time.sleep(0.05)
-        raise RuntimeError(f"{self._command} does not listen")
+        raise RuntimeError(f"{self._command} does not listen{_last_words(self._told)}")
 
     def __exit__(self, *_: object) -> None:
         self._socket.close()
@@ -196,6 +203,7 @@ class Http:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._told.close()
 
     def post(self, tool: str, arguments: dict[str, Any], era: str) -> bytes:
         """The bytes of a call without a session."""
