@@ -173,9 +173,7 @@ async def test_an_unpacked_bundle_starts_as_the_user_has_set_it_up(built: Path, 
 @pytest.mark.slow
 async def test_fastmcp_runs_the_checkout_without_a_word_more() -> None:
     program = str(Path(sys.executable).with_name("fastmcp"))
-    transport = StdioTransport(
-        program, ["run"], env=dict(ENVIRON), cwd=str(HERE), keep_alive=False
-    )
+    transport = StdioTransport(program, ["run"], env=dict(ENVIRON), cwd=str(HERE), keep_alive=False)
     async with Client(transport) as client:
         assert {tool.name for tool in await client.list_tools()} == {
             tool["name"] for tool in MANIFEST["tools"]
