@@ -275,7 +275,7 @@ def serve(settings: Settings, listening: list[socket.socket] | None = None) -> N
 async def _serve(settings: Settings, listening: list[socket.socket] | None) -> None:
     if settings.transport == "stdio":
         root = create_server(settings)
-        tuning.spare_collections()
+        tuning.settle(root)
         running = next(guard for guard in root.middleware if isinstance(guard, Running))
         await transport.serve_stdio(root, running.end, settings.shutdown_grace)
         return
@@ -284,7 +284,7 @@ async def _serve(settings: Settings, listening: list[socket.socket] | None) -> N
     asked = access(settings)
     root = create_server(settings, asked=asked)
     await tuning.tell_schemas(root)
-    tuning.spare_collections()
+    tuning.settle(root)
     await web.serve.server(root, settings, asked).serve(listening)
 
 

@@ -2,8 +2,8 @@
 
 The two ends are the streams that the protocol's server takes, so that a message passes no queue on its way.
 
-It needs two of FastMCP's private names, and pipes or sockets on both sides. Where either is missing (another
-release, Windows, a terminal, a file) FastMCP's own transport serves, only slower.
+It needs what tuning.py reaches, and pipes or sockets on both sides. Where either is missing (another release,
+Windows, a terminal, a file) FastMCP's own transport serves, only slower.
 """
 
 import asyncio
@@ -33,6 +33,7 @@ from mcp.types import (
 )
 from pydantic import ValidationError
 
+import tuning
 import wire
 from tools import aside
 
@@ -52,7 +53,7 @@ async def serve_stdio(root: FastMCP, end_calls: Callable[[], None], grace_s: flo
         end_calls: Has every call that runs answered with a refusal.
         grace_s: Seconds that calls have to finish.
     """
-    server, lifespan = getattr(root, "_mcp_server", None), getattr(root, "_lifespan_manager", None)
+    server, lifespan = tuning.protocol_server(root), tuning.lifespan(root)
     if server is None or lifespan is None or not _are_pipes():
         wire.end_on_signals()
         await root.run_async("stdio", show_banner=False)

@@ -1,4 +1,9 @@
-"""FastMCP, quicker for a server whose tools are fixed once it has been composed."""
+"""FastMCP, quicker for a server whose tools are fixed once it has been composed.
+
+Every private name of FastMCP that Almanac stands on is used here, or handed out here. Without one of them
+FastMCP's own way is taken, which is slower and otherwise the same, and one line of the log says so. For each
+step tests/test_tuning.py has what fails when a release makes it needless.
+"""
 
 import functools
 import gc
@@ -6,6 +11,7 @@ import json
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+import structlog
 from fastmcp import FastMCP
 from fastmcp.server.auth import AccessToken
 from fastmcp.server.dependencies import get_access_token
@@ -14,6 +20,31 @@ from fastmcp.tools import Tool, ToolResult
 from fastmcp.utilities.versions import VersionSpec
 
 Hook = Callable[..., Awaitable[Any]]
+NEEDED = {
+    "_mcp_server": "STDIO, lists, long results, calls over HTTP",
+    "_lifespan_manager": "STDIO",
+    "_run_middleware": "calls",
+    "_state_store": "the start",
+    "_extensions": "calls",
+}
+
+log = structlog.get_logger("almanac")
+
+
+def protocol_server(root: FastMCP) -> Any:
+    """The protocol's own server, to which FastMCP shows no way; None if it cannot be reached."""
+    return getattr(root, "_mcp_server", None)
+
+
+def lifespan(root: FastMCP) -> Any:
+    """What enters the lifespans of the server and of those mounted on it; None if it cannot be reached."""
+    return getattr(root, "_lifespan_manager", None)
+
+
+def around_protocol(root: FastMCP) -> list[Any]:
+    """The middleware of the protocol's server, to be added to; a list of no use if it cannot be reached."""
+    middleware = getattr(protocol_server(root), "middleware", None)
+    return middleware if isinstance(middleware, list) else []
 
 
 class FixedServer(FastMCP):
@@ -101,6 +132,20 @@ class _Unused:
         return getattr(self._made, name)
 
 
+def settle(root: FastMCP) -> None:
+    """Make the most of a server that is composed: nothing of it will go, and nothing be added."""
+    tell_missing(root)
+    spare_collections()
+
+
+def tell_missing(root: FastMCP) -> None:
+    """Log what this release of FastMCP no longer has, and what is slower for it."""
+    missing = [name for name in NEEDED if not hasattr(FastMCP, name) and name not in vars(root)]
+    if missing:
+        slower = ", ".join(dict.fromkeys(NEEDED[name] for name in missing))
+        log.warning("FastMCP has changed, and its own way is taken", missing=missing, slower=slower)
+
+
 def spare_collections() -> None:
     """Keep what was made until now out of the garbage collector, and let it look less often.
 
@@ -116,10 +161,10 @@ async def tell_schemas(root: FastMCP) -> None:
     """Let the protocol's server look up a tool's parameters, which it wants for each HTTP call of 2026-07-28.
 
     It compares headers with them. FastMCP does not tell it where they are, so each call runs a `tools/list`:
-    7.8 ms instead of 1.1. The attribute is public, the way to it is not; without it calls are slower.
+    7.8 ms instead of 1.1.
     """
-    server = getattr(root, "_mcp_server", None)
-    if server is not None and hasattr(server, "get_tool_input_schema"):
+    server = protocol_server(root)
+    if hasattr(server, "get_tool_input_schema"):
         known = {tool.name: tool.parameters for tool in await root.list_tools(run_middleware=False)}
         server.get_tool_input_schema = known.get
 
@@ -136,7 +181,6 @@ def remember_lists(
 
     What is listed is fixed, and making the list of 22 tools takes 2 ms of 2.3. The question is all that is
     sent with it, the protocol's version and the scopes of the caller; the first one has passed every check.
-    The list of the protocol's middleware is public, the way to it is not; without it lists are slower.
 
     Args:
         root: Whose lists.
@@ -159,6 +203,4 @@ def remember_lists(
             known[question] = found
         return dict(found)
 
-    middleware = getattr(getattr(root, "_mcp_server", None), "middleware", None)
-    if isinstance(middleware, list):
-        middleware.insert(0, answer)
+    around_protocol(root).insert(0, answer)

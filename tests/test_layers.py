@@ -37,8 +37,9 @@ MAY_IMPORT = {
         "wire",
         "errors",
         "config",
+        "tuning",
     },
-    "tools": {"backends", "errors", "tools"},
+    "tools": {"backends", "errors", "tools", "tuning"},
     "resources": {"backends", "errors", "config", "tools"},  # config: almanac://settings
     "prompts": {"fencing", "cleaning"},
     "middleware": {
@@ -70,7 +71,7 @@ MAY_IMPORT = {
     "logs": {"redaction", "cleaning", "reference"},
     "reference": set[str](),
     "wire": set[str](),
-    "transport": {"wire", "tools"},
+    "transport": {"wire", "tools", "tuning"},
     "tuning": set[str](),
     "metrics": set[str](),
     "tracing": {"telemetry"},

@@ -5,12 +5,13 @@ from typing import Any
 
 import httpx2
 import pytest
+import structlog
 from fastmcp import Client, Context, FastMCP
 from fastmcp.exceptions import ToolError
 from fastmcp.server.auth import AccessToken, AuthContext
 from fastmcp.server.middleware import Middleware
 
-from tuning import FixedServer, remember_lists, tell_schemas
+from tuning import NEEDED, FixedServer, remember_lists, tell_missing, tell_schemas
 
 
 async def test_a_tool_is_looked_up_once_in_the_root_and_in_the_mount() -> None:
@@ -119,6 +120,31 @@ async def test_a_modern_call_runs_no_listing_once_the_schemas_are_told() -> None
 async def test_fastmcp_runs_a_listing_for_each_modern_call() -> None:
     """Without this, as of FastMCP 4.1.2 and mcp 2.3; when it fails `tell_schemas` can go."""
     assert await listings_of_a_modern_call(doubling()) == 1
+
+
+def told_to_be_missing(root: FastMCP) -> list[Any]:
+    with structlog.testing.capture_logs() as lines:
+        tell_missing(root)
+    return lines
+
+
+def test_this_fastmcp_has_all_that_is_stood_on() -> None:
+    """As FastMCP 4.1.2 does; with a later one that fails this, find anew what tuning.py needs."""
+    assert told_to_be_missing(FixedServer("server")) == []
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_what_a_release_no_longer_has_is_logged_in_one_line(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = FixedServer("server")
+    if name in vars(server):
+        monkeypatch.delattr(server, name)
+    else:
+        monkeypatch.delattr(next(owner for owner in FastMCP.__mro__ if name in vars(owner)), name)
+    (line,) = told_to_be_missing(server)
+    assert line["missing"] == [name]
+    assert line["log_level"] == "warning"
 
 
 async def test_without_a_way_to_the_protocols_server_nothing_is_told_and_calls_work(

@@ -16,6 +16,8 @@ import orjson
 from fastmcp import FastMCP
 from mcp.types import JSONRPCMessage, JSONRPCResponse
 
+from tuning import around_protocol
+
 _laid: ContextVar[dict[str, Any] | None] = ContextVar("laid", default=None)
 
 
@@ -54,13 +56,8 @@ async def put_back(context: Any, call_next: Callable[[Any], Awaitable[Any]]) -> 
 
 
 def watch(server: FastMCP) -> None:
-    """Put back what the tools of this server and of those mounted on it lay aside.
-
-    The list of the protocol's middleware is public, the way to it is not; without it nothing is laid aside.
-    """
-    middleware = getattr(getattr(server, "_mcp_server", None), "middleware", None)
-    if isinstance(middleware, list):
-        middleware.append(put_back)
+    """Put back what the tools of this server and of those mounted on it lay aside; without, nothing is."""
+    around_protocol(server).append(put_back)
 
 
 def as_json(message: JSONRPCMessage) -> bytes:

@@ -43,6 +43,7 @@ from mcp.types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSI
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+import tuning
 from tools.aside import as_json
 
 PING_S = 15.0  # a proxy closes a connection that is silent for longer
@@ -66,13 +67,13 @@ class Direct:
 
     Args:
         app: What takes what is handed on.
-        root: Whose protocol's server answers; the way to it is FastMCP's own business.
+        root: Whose protocol's server answers.
         path: Where it is served.
     """
 
     def __init__(self, app: ASGIApp, root: FastMCP, path: str) -> None:
         self._app, self._path = app, path
-        self._server: Any = getattr(root, "_mcp_server", None)
+        self._server: Any = tuning.protocol_server(root)
         self._marked: dict[str, bool] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

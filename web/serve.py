@@ -4,6 +4,7 @@ import os
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+import structlog
 import uvicorn
 from fastmcp import FastMCP
 from starlette.middleware import Middleware
@@ -17,7 +18,6 @@ from middleware.audit import Audit
 from middleware.measured import Measured
 from middleware.running import Running
 from web.body import Body
-from web.direct import Direct
 from web.ending import Server
 from web.gate import Gate
 from web.names import Named
@@ -29,6 +29,8 @@ from web.traced import Traced
 
 PATH = "/mcp"
 Guard = TypeVar("Guard")
+
+log = structlog.get_logger("almanac")
 
 
 def server(root: FastMCP, settings: Settings, access: Access | None) -> uvicorn.Server:
@@ -55,9 +57,18 @@ def server(root: FastMCP, settings: Settings, access: Access | None) -> uvicorn.
     )
 
 
+def _direct(root: FastMCP) -> list[Middleware]:
+    try:
+        from web.direct import Direct
+    except ImportError as error:  # of mcp's, which may move what this needs
+        log.warning("mcp has changed, and its own way is taken, which is slower", missing=str(error))
+        return []
+    return [Middleware(Direct, root=root, path=PATH)]
+
+
 def guarded(root: FastMCP, settings: Settings, access: Access | None) -> ASGIApp:
     """The application, from the outside in: references, errors, names, CORS, tokens, gate, body, answers."""
-    inner = [Middleware(Body, most=settings.http.max_body), Middleware(Direct, root=root, path=PATH)]
+    inner = [Middleware(Body, most=settings.http.max_body), *_direct(root)]
     if "TRACES" in tracing.wanted(os.environ):
         inner.insert(1, Middleware(Traced, path=PATH))
     if access:  # behind FastMCP's own, which has looked at the token by then

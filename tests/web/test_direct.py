@@ -2,18 +2,23 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import httpx2
 import pytest
+import structlog
 from fastmcp import Context, FastMCP
 from pydantic import Field
 from starlette.middleware import Middleware
 from starlette.types import Message
 
+import web.serve
+from config import Settings
 from errors import Forbidden
+from server import create_server
 from tuning import tell_schemas
 from web.body import Body
 from web.direct import Direct
@@ -345,3 +350,15 @@ async def test_without_a_way_to_the_protocols_server_all_is_mcps(monkeypatch: py
         direct = Direct(app, root, "/mcp")
     await direct({"type": "http", "method": "POST", "path": "/mcp", "headers": []}, None, None)  # type: ignore[arg-type]
     assert handed == ["/mcp"]
+
+
+def test_where_mcp_has_moved_what_this_needs_its_own_way_is_taken_and_a_line_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr("mcp.server.runner.serve_one")
+    monkeypatch.delitem(sys.modules, "web.direct")
+    settings = Settings()
+    with structlog.testing.capture_logs() as lines:
+        web.serve.guarded(create_server(settings), settings, None)
+    assert [line["log_level"] for line in lines] == ["warning"]
+    assert "serve_one" in lines[0]["missing"]
