@@ -73,6 +73,10 @@ async def guards(directory: Path) -> AsyncIterator[dict[str, list[Any]]]:
         yield {**each, "all guards": [guard for one in each.values() for guard in one]}
 
 
+def _audited(state: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in state.glob("audit/*.jsonl"))
+
+
 async def added_ms(bare: FastMCP, guarded: FastMCP) -> float:
     """What the guards add to one call: the median over batches that take turns."""
 
@@ -100,10 +104,15 @@ def run(bench: Bench) -> Iterable[Line]:
     """Every line of the comparison."""
     text = {"text": "hello"}
     scripts = {OURS: "almanac.py", UNGUARDED: "unguarded.py"}
+    states = {name: bench.directory / Path(script).stem for name, script in scripts.items()}
     calls = {
-        name: bench.stdio(bench.script(script)).calls("bench_same", text, b"hello")
+        name: bench.stdio(bench.script(script), {"ALMANAC_STATE_DIR": str(states[name])}).calls(
+            "bench_same", text, b"hello"
+        )
         for name, script in scripts.items()
     }
+    if [name for name, state in states.items() if b"bench_same" in _audited(state)] != [OURS]:
+        raise RuntimeError("with guards a call is audited, without them it is not")
     yield from compare(ALL_STDIO, calls, bench.rounds, bench.many(200))
 
     def each_ms(server: Http) -> float:

@@ -12,7 +12,7 @@ from benchmarks.rounds import OURS, Absent, Line, lines, turns
 from benchmarks.wire import Http, message
 
 COUNTS = {HANDSHAKE: (1, 2), MODERN: (1, 2, 3, 4)}
-CALLERS, SECONDS = 32, 3
+CALLERS, SECONDS = 32, 2
 TEXT = {"text": "hello"}
 
 
