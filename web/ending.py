@@ -1,9 +1,9 @@
 """uvicorn's server with an orderly end: what was asked is answered, and nobody holds the process up.
 
-On SIGTERM or SIGINT nobody new is let in; who has a connection may ask for a moment more, for a request may
-be on its way, and is told that it is the last. Calls are finished within the grace; those that are not are
-answered with a refusal. Then whatever is open is closed. A second signal leaves the waiting out, and a thread
-sees to it that the process ends in any case.
+From SIGTERM or SIGINT on who connects is sent elsewhere, and after a moment nobody can. Who has a connection
+may ask until then, as a request may be on its way, and is told that it is the last. Calls are finished in the
+grace; those that are not are answered with a refusal. Then whatever is open is closed. A second signal leaves
+the waiting out, and a thread sees to it that the process ends in any case.
 """
 
 import asyncio
@@ -78,14 +78,19 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         self._running.is_ending = True
+        # Closed at once, a listening socket would reset what waits to be accepted, calls that were sent among
+        # it (3 under load). Who comes now is told to go elsewhere, so that a proxy sends nobody any more.
+        protocol: Any = self.config.http_protocol_class
+        protocol.is_ending = True
+        for connection in self._connections():
+            if not _is_idle(connection):
+                connection.cycle.keep_alive = False
+        if self._told_at is not None:
+            await self._until(lambda: False, LINGER_S)
         for server in self.servers:
             server.close()
         for one in sockets or []:
             one.close()
-        for connection in self._connections():
-            if not _is_idle(connection):
-                connection.cycle.keep_alive = False
-        await self._until(lambda: not self._connections(), LINGER_S)
         for connection in self._connections():
             if _is_idle(connection):
                 connection.shutdown()

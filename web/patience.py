@@ -5,11 +5,14 @@ uvicorn waits for ever for a request's first byte, its last one, and for a clien
 
 import asyncio
 import sys
+from typing import Any
 
 import h11
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
-from web.shape import answer
+from web.names import OPEN
+from web.shape import answer, refuse
 
 LEAST_READ = 65_536  # bytes of an answer in `timeout_s`: who reads slowly may read on
 
@@ -19,6 +22,7 @@ class Patient(H11Protocol):
 
     timeout_s = 30.0
     most_connections = 1_000
+    is_ending = False  # who connects from now on is sent elsewhere
 
     _incoming: asyncio.TimerHandle | None = None
     _outgoing: asyncio.TimerHandle | None = None
@@ -29,6 +33,8 @@ class Patient(H11Protocol):
         if len(self.connections) > self.most_connections:
             self._end(503)
             return
+        if self.is_ending:
+            self.app = _elsewhere(self.app)
         self._incoming = self.loop.call_later(self.timeout_s, self._late)
 
     def data_received(self, data: bytes) -> None:
@@ -85,6 +91,21 @@ class Patient(H11Protocol):
             for event in (response, h11.Data(data=body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
+
+
+def _elsewhere(app: Any) -> ASGIApp:
+    """Refuses a request before anything of it is carried out, so that a proxy may ask another server."""
+
+    async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] in OPEN:
+            await app(scope, receive, send)
+            return
+        # Closed with something unread, the connection would be reset and the answer lost.
+        while (message := await receive())["type"] == "http.request" and message.get("more_body"):
+            pass
+        await refuse(send, 503, "This server is ending; ask again.", [(b"connection", b"close")])
+
+    return refusing
 
 
 def _stop(timer: asyncio.TimerHandle | None) -> None:

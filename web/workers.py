@@ -45,6 +45,7 @@ class _Workers:
         self._serve, self._settings = serve, settings
         self._running: dict[SpawnProcess, float] = {}  # and when each began
         self._ended = False
+        self._listening: socket.socket | None = None
         self._short = 0
 
     def run(self) -> int:
@@ -54,6 +55,7 @@ class _Workers:
             where = f"{self._settings.host}:{self._settings.port}"
             sys.stderr.write(f"Almanac cannot listen on {where}: {error.strerror}.\n")
             return 1
+        self._listening = listening
         with listening:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, self._end)
@@ -91,6 +93,8 @@ class _Workers:
             else:
                 process.terminate()
         self._ended = True
+        if self._listening:
+            self._listening.close()  # nobody may wait here for workers that take none
 
 
 def _bound(host: str, port: int) -> socket.socket:

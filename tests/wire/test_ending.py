@@ -30,7 +30,7 @@ Start = Callable[..., Stdio]
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 LARGE = "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 100) SELECT {} FROM n"
 OVER = "The server is ending"
-LATE_S = 1.0
+LATE_S = 1.5
 VERSION = "io.modelcontextprotocol/protocolVersion"
 
 
@@ -137,9 +137,12 @@ def test_a_call_under_way_is_finished_and_nobody_new_is_let_in(
 ) -> None:
     with Http(late) as server:
         asked = asking(server, message(*SLOW, era))
-        time.sleep(0.3)
+        time.sleep(0.2)
         server.process.send_signal(signal.SIGTERM)
-        time.sleep(0.3)
+        time.sleep(0.2)
+        response, answer = asking(server, message(*SLOW, era)).answer()
+        assert (response.status, answer["error"]) == (503, "unavailable")  # so that a proxy asks another one
+        time.sleep(0.5)
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", server.port), timeout=2).close()
         response, answer = asked.answer()
