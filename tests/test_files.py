@@ -177,19 +177,26 @@ async def test_every_tool_with_notices_tells_them_to_the_log(
         ("search", {"text": "First", "path": "docs"}, "Searching 'docs'."),
     ],
 )
-async def test_what_may_take_long_says_what_it_does(
-    client: Connect, root: dict[str, Any], tool: str, given: dict[str, Any], says: str
+@pytest.mark.parametrize("is_long", [True, False])
+async def test_what_takes_long_says_what_it_does_and_what_is_quick_does_not(
+    client: Connect,
+    root: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tool: str,
+    given: dict[str, Any],
+    says: str,
+    is_long: bool,
 ) -> None:
     told: list[str] = []
 
     async def log(message: Any) -> None:
-        told.append(f"{message.level}: {message.data}")
+        told.append(f"{message.level}: {message.data['msg']}")
 
+    if is_long:
+        monkeypatch.setattr("tools.TELL_S", 0.0)
     async with client(files=root, log_handler=log) as c:
         await c.call_tool(f"files_{tool}", given)
-    assert len(told) == 1
-    assert told[0].startswith("info")
-    assert says in told[0]
+    assert told == ([f"info: {says}"] if is_long else [])
 
 
 async def test_a_long_search_tells_its_progress(client: Connect, root: dict[str, Any]) -> None:

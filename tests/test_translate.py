@@ -73,7 +73,10 @@ async def test_a_text_is_translated_with_who_did_it_and_how_well(
     assert result.structured_content["source_confidence"] > 0.5
 
 
-async def test_a_fallback_is_in_the_result_and_warned_of(served: Any, google: GoogleTranslate) -> None:
+async def test_a_fallback_is_in_the_result_and_warned_of(
+    served: Any, google: GoogleTranslate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tools.TELL_S", 0.0)
     google.trouble = "429"
     logs: list[tuple[str, str]] = []
 
@@ -85,7 +88,7 @@ async def test_a_fallback_is_in_the_result_and_warned_of(served: Any, google: Go
     notice = "google has had too many requests, so apertium translated."
     assert result.structured_content["text"] == "HELLO"
     assert result.structured_content["notices"] == [notice]
-    assert logs == [("info", "en to es by apertium: rule-based, rough."), ("warning", notice)]
+    assert logs == [("info", "Translating to 'es'."), ("warning", notice)]
 
 
 @pytest.mark.parametrize("as_json", [False, True])

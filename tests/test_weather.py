@@ -100,8 +100,9 @@ async def test_the_weather_of_a_place_is_the_weather_of_its_coordinates(
 
 
 async def test_what_is_done_and_what_should_be_known_is_told_on_the_way(
-    client: Connect, given: dict[str, Any]
+    client: Connect, given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("tools.TELL_S", 0.0)
     told: list[tuple[str, str]] = []
     progress: list[float] = []
 

@@ -1,8 +1,10 @@
 """The MCP face: each tool is a signature, a sentence and one call to its backend."""
 
+import asyncio
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastmcp import Context
@@ -29,6 +31,7 @@ ENSURES_HERE = ToolAnnotations(
     read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False
 )
 _PROGRESS_S = 1.0
+TELL_S = 1.0
 
 
 def _decode(value: Any) -> Any:
@@ -64,6 +67,22 @@ def answer(text: str, structured: dict[str, Any]) -> ToolResult:
         meta=None,
         is_error=False,
     )
+
+
+@asynccontextmanager
+async def telling(ctx: Context, doing: str) -> AsyncIterator[None]:
+    """Tell the client what is being done once that takes a second; what is quick says all with its result.
+
+    A message is a tenth of a short call, and over HTTP it turns the answer into a stream.
+    """
+    loop, told = asyncio.get_running_loop(), set[asyncio.Task[None]]()
+    timer = loop.call_later(TELL_S, lambda: told.add(loop.create_task(ctx.info(doing))))
+    try:
+        yield
+    finally:
+        timer.cancel()
+        for one in told:
+            await one
 
 
 class Progress:

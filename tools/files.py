@@ -17,7 +17,7 @@ from backends.files.searching import Matches
 from backends.files.tree import Found, Listing
 from backends.files.work import Report
 from errors import quote
-from tools import READS_HERE, answer, may_be_left_out, warn
+from tools import READS_HERE, answer, may_be_left_out, telling, warn
 from tools.aside import lay_aside
 
 TAGS = {"files", "read", "local"}
@@ -91,8 +91,8 @@ def _register_trees(server: FastMCP, backend: Sandbox) -> None:
         ignored: Ignored = False,
     ) -> ToolResult:
         """Paths of files and directories (these end in /) that match a glob."""
-        await ctx.info(f"Looking for {quote(pattern)} in {quote(path)}.")
-        found = await backend.find(pattern, path, limit, _progress(ctx), cursor=cursor, ignored=ignored)
+        async with telling(ctx, f"Looking for {quote(pattern)} in {quote(path)}."):
+            found = await backend.find(pattern, path, limit, _progress(ctx), cursor=cursor, ignored=ignored)
         await warn(ctx, found.notices)
         return _answer(found, "paths")
 
@@ -114,18 +114,18 @@ def _register_trees(server: FastMCP, backend: Sandbox) -> None:
         ignored: Ignored = False,
     ) -> ToolResult:
         """Lines of text files that hold the text, with path and line number."""
-        await ctx.info(f"Searching {quote(path)}.")
-        matches = await backend.search(
-            text,
-            path,
-            glob,
-            regex=regex,
-            context=context,
-            limit=limit,
-            report=_progress(ctx),
-            cursor=cursor,
-            ignored=ignored,
-        )
+        async with telling(ctx, f"Searching {quote(path)}."):
+            matches = await backend.search(
+                text,
+                path,
+                glob,
+                regex=regex,
+                context=context,
+                limit=limit,
+                report=_progress(ctx),
+                cursor=cursor,
+                ignored=ignored,
+            )
         await warn(ctx, matches.notices)
         return _answer(matches, "matches")
 

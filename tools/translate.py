@@ -6,7 +6,8 @@ from fastmcp import Context, FastMCP
 from pydantic import Field
 
 from backends.translate import BatchResult, Detection, LanguageList, TextResult, Translator
-from tools import READS_HERE, READS_NETWORK, MaybeJson, may_be_left_out, warn
+from errors import quote
+from tools import READS_HERE, READS_NETWORK, MaybeJson, may_be_left_out, telling, warn
 
 Target = Annotated[str, Field(description="Code or English name, such as 'pt-BR'.")]
 Source = Annotated[str, Field(description="Like target, or 'auto' to detect it.")]
@@ -22,9 +23,9 @@ def register(server: FastMCP, backend: Translator) -> None:
     ) -> TextResult:
         """Translate a text. Says which engine did it, from which language, and how good that is."""
         await ctx.report_progress(0, 1)
-        result = await backend.text(text, target, source)
+        async with telling(ctx, f"Translating to {quote(target)}."):
+            result = await backend.text(text, target, source)
         await ctx.report_progress(1, 1)
-        await ctx.info(f"{result.source} to {result.target} by {result.provider}: {result.quality}.")
         await warn(ctx, result.notices)
         return result
 

@@ -17,7 +17,7 @@ from backends.weather.results import (
     Units,
 )
 from errors import quote
-from tools import READS_NETWORK, may_be_left_out, warn
+from tools import READS_NETWORK, may_be_left_out, telling, warn
 
 # No length here: the backend refuses a long one, and the limits would be listed six times.
 Place = Annotated[str, Field(description="Name ('Paris, Texas' if common) or 'lat,lon'.")]
@@ -45,9 +45,9 @@ async def _tell(ctx: Context, doing: str, ask: Callable[[Report], Awaitable[Answ
         steps += 1
         await ctx.report_progress(steps, message=step)
 
-    await ctx.info(doing)
     await ctx.report_progress(0, message=doing)
-    result = await ask(report)
+    async with telling(ctx, doing):
+        result = await ask(report)
     await warn(ctx, result.notices)
     await ctx.report_progress(steps + 1, steps + 1)
     return result
