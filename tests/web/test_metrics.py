@@ -72,6 +72,7 @@ def test_calls_are_counted_by_tool_and_outcome_and_timed(served: Serve) -> None:
     assert not any(made_up in text for made_up in ("Secretville", "made", "DROP"))
 
 
+@pytest.mark.slow
 def test_a_providers_trouble_caches_and_breakers_are_told(served: Serve) -> None:
     nowhere = {
         f"{name}_url": "http://127.0.0.1:9" for name in ("open_meteo", "met_norway", "nws", "geocoding")
