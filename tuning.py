@@ -16,8 +16,11 @@ from fastmcp import FastMCP
 from fastmcp.server.auth import AccessToken
 from fastmcp.server.dependencies import get_access_token
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
-from fastmcp.tools import Tool, ToolResult
+from fastmcp.tools import FunctionTool, Tool, ToolResult
 from fastmcp.utilities.versions import VersionSpec
+from mcp.types import CallToolResult, TextContent
+from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError, from_json
 
 Hook = Callable[..., Awaitable[Any]]
 NEEDED = {
@@ -45,6 +48,27 @@ def around_protocol(root: FastMCP) -> list[Any]:
     """The middleware of the protocol's server, to be added to; a list of no use if it cannot be reached."""
     middleware = getattr(protocol_server(root), "middleware", None)
     return middleware if isinstance(middleware, list) else []
+
+
+class Quick(FunctionTool):
+    """A tool whose result, if it is a model, is dumped once; FastMCP does so three times."""
+
+    def convert_result(self, raw_value: Any) -> ToolResult:
+        # Not what is a result already, which FastMCP takes apart, nor a model in place of another.
+        is_its_own = type(raw_value) is self.return_type and self.output_schema
+        is_made = isinstance(raw_value, ToolResult | CallToolResult) or not isinstance(raw_value, BaseModel)
+        if not is_its_own or is_made:
+            return super().convert_result(raw_value)
+        try:
+            text = raw_value.model_dump_json(by_alias=True)
+        except PydanticSerializationError:  # half a character
+            return super().convert_result(raw_value)
+        return ToolResult.model_construct(
+            content=[TextContent(type="text", text=text)],
+            structured_content=from_json(text),
+            meta=None,
+            is_error=False,
+        )
 
 
 class FixedServer(FastMCP):
@@ -109,8 +133,12 @@ class FixedServer(FastMCP):
         if (known := self._found.get(name)) is not None:
             return known
         tool = await super().get_tool(name)
-        if tool is not None and tool.auth is None:
-            self._found[name] = tool
+        if tool is None or tool.auth is not None:
+            return tool
+        if type(tool) is FunctionTool:
+            tool = tool.model_copy()
+            tool.__class__ = Quick
+        self._found[name] = tool
         return tool
 
 

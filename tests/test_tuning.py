@@ -1,6 +1,7 @@
 """What is quicker than FastMCP's own has to be the same to a client."""
 
 import sys
+from datetime import date
 from typing import Any
 
 import httpx2
@@ -10,6 +11,7 @@ from fastmcp import Client, Context, FastMCP
 from fastmcp.exceptions import ToolError
 from fastmcp.server.auth import AccessToken, AuthContext
 from fastmcp.server.middleware import Middleware
+from pydantic import BaseModel
 
 from tuning import NEEDED, FixedServer, remember_lists, tell_missing, tell_schemas
 
@@ -38,6 +40,42 @@ async def test_a_tool_is_looked_up_once_in_the_root_and_in_the_mount() -> None:
             8,
         ]
     assert sorted(asked) == ["part double", "root sums_double"]
+
+
+class Named(BaseModel):
+    name: str
+    number: float = 0.1
+    large: int = 2**70
+    when: date = date(2026, 1, 2)
+    inner: tuple["Named", ...] = ()
+
+
+class Other(Named):
+    more: str = "more"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Named(name="Ü\u2028", inner=(Named(name="x", number=float("nan")),)),
+        Other(name="in place of another"),
+        Named(name="half \ud800"),
+    ],
+)
+async def test_a_model_is_the_same_result_as_in_fastmcp(value: Named) -> None:
+    given = []
+    for make in (FixedServer, FastMCP):
+        server = make("server")
+
+        @server.tool
+        async def named() -> Named:
+            return value
+
+        try:
+            given.append((await server.call_tool("named")).model_dump())
+        except ToolError as error:
+            given.append({"error": str(error)})
+    assert given[0] == given[1]
 
 
 async def test_a_tool_that_is_switched_off_or_not_there_stays_so() -> None:

@@ -8,6 +8,7 @@ from fastmcp import Context, FastMCP
 from fastmcp.tools import ToolResult
 from mcp.types import AudioContent, ImageContent, TextContent
 from pydantic import Field
+from pydantic_core import from_json
 
 from backends import Result
 from backends.files import Sandbox
@@ -37,7 +38,7 @@ def register(server: FastMCP, backend: Sandbox) -> None:
 def _answer(result: Result, many: str = "") -> ToolResult:
     """The result in both its forms; the list that is called `many` goes past what would walk it again."""
     text = result.model_dump_json()
-    structured = orjson.loads(text)
+    structured = from_json(text)
     if many:
         structured = lay_aside(structured, many, orjson.dumps(structured[many]))
     return answer(text, structured)
