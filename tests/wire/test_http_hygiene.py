@@ -16,6 +16,7 @@ from fastmcp import FastMCP
 import web.names
 from config import Settings
 from middleware.caller import caller
+from middleware.running import Running
 from tests.web.served import LIST, MCP, Served, answered, is_an_error
 
 APP = "https://app.example.com"
@@ -39,7 +40,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., S
 
 
 def toy() -> FastMCP:
-    server = FastMCP("toy")
+    running = Running()
+    server = FastMCP("toy", middleware=[running])
 
     @server.tool
     async def who() -> str:
@@ -58,7 +60,7 @@ def toy() -> FastMCP:
 
     import web.health
 
-    web.health.register(server)
+    web.health.register(server, {}, running, None)
     return server
 
 
