@@ -72,14 +72,34 @@ class Traffic:
         await asyncio.gather(*(self._client(era) for era in WHO for _ in range(CLIENTS)))
 
     async def _client(self, era: str) -> None:
-        async with Client(self._url, mode=era, auth=TOKENS[WHO[era]][0]) as client:
-            while (number := next(self._numbers[era])) < CALLS:
-                call = era, number
-                self.in_flight.add(call)
-                self.ended[call] = await self._outcome(client, call)
-                self.in_flight.discard(call)
-                if mark := self._marks.get(len(self.ended)):
-                    mark.set()
+        over = False
+        while not over:
+            # An answer that is cut may end the client with the call: then another one goes on.
+            with suppress(httpx2.RemoteProtocolError):
+                async with Client(self._url, mode=era, auth=TOKENS[WHO[era]][0]) as client:
+                    over = await self._calls(era, client)
+
+    async def _calls(self, era: str, client: Client[Any]) -> bool:
+        """Make calls until there are none left, or one was lost."""
+        for number in self._numbers[era]:
+            if number >= CALLS:
+                return True
+            call = era, number
+            self.in_flight.add(call)
+            how = "lost"
+            try:
+                how = await self._outcome(client, call)
+            finally:
+                self._end(call, how)
+            if how == "lost":
+                return False
+        return True
+
+    def _end(self, call: tuple[str, int], how: str) -> None:
+        self.ended[call] = how
+        self.in_flight.discard(call)
+        if mark := self._marks.get(len(self.ended)):
+            mark.set()
 
     async def _outcome(self, client: Client[Any], call: tuple[str, int]) -> str:
         number = call[1]
