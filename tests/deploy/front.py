@@ -121,11 +121,14 @@ class Nginx:
         return done.stderr
 
     @property
+    def log(self) -> str:
+        return (self._directory / "calls").read_text()
+
+    @property
     def calls(self) -> list[tuple[str, int, list[str]]]:
         """Path, status and the replicas that were asked, of each request so far."""
         form = re.compile(r"\S+ \S+ (\S+) (\d+) \S+ s by (.*) \[")
-        lines = (self._directory / "calls").read_text().splitlines()
-        found = [form.match(line) for line in lines]
+        found = [form.match(line) for line in self.log.splitlines()]
         return [(m[1], int(m[2]), re.findall(r"127\.0\.0\.1:\d+", m[3])) for m in found if m]
 
     def __enter__(self) -> Self:

@@ -123,7 +123,7 @@ def test_no_container_may_more_than_it_has_to(compose: dict[str, Any]) -> None:
 
 
 def test_what_would_have_finished_is_not_killed(compose: dict[str, Any]) -> None:
-    closing = 7  # seconds that a server takes to close, at most
+    closing = 10  # seconds that a server takes to close, at most
     for replica in replicas(compose).values():
         grace = int(replica["environment"]["ALMANAC_SHUTDOWN_GRACE"])
         assert int(replica["stop_grace_period"].removesuffix("s")) >= grace + closing
@@ -220,3 +220,14 @@ def test_where_nothing_can_build_an_image_that_is_said() -> None:
     done = subprocess.run(["make", "image", "ENGINE="], capture_output=True, text=True, cwd=HERE, check=False)
     assert done.returncode
     assert "docker, podman or buildah" in done.stdout
+
+
+def test_every_alarm_asks_for_numbers_that_there_are_and_is_explained() -> None:
+    rules = read(DEPLOY / "alerts.yaml")["groups"][0]["rules"]
+    counted = (HERE / "metrics.py").read_text()
+    explained = (HERE / "docs" / "operations.md").read_text()
+    assert len(rules) > 5
+    for rule in rules:
+        (name,) = set(re.findall(r"almanac_\w+", rule["expr"]))
+        assert f'"{name.removesuffix("_bucket")}"' in counted
+        assert rule["alert"] in explained

@@ -137,6 +137,10 @@ def test_a_caller_cannot_say_where_it_calls_from(behind: Behind) -> None:
     assert "x-forwarded-for: 127.0.0.1" in lines
     assert "x-forwarded-proto: http" in lines
     assert f"host: 127.0.0.1:{nginx.port}" in lines
+    (reference,) = [
+        line.removeprefix("x-request-id: ") for line in lines if line.startswith("x-request-id: ")
+    ]
+    assert nginx.log.endswith(f"reference={reference}\n")
     assert "authorization: bearer x" in lines
     assert not [line for line in lines if "192.0.2.1" in line]
 
