@@ -44,8 +44,8 @@ class _Workers:
     def __init__(self, serve: Serve, settings: Settings) -> None:
         self._serve, self._settings = serve, settings
         self._running: dict[SpawnProcess, float] = {}  # and when each began
-        self._ended = False
-        self._listening: socket.socket | None = None
+        self._signals = 0  # that came
+        self._obeyed = 0
         self._short = 0
 
     def run(self) -> int:
@@ -55,46 +55,55 @@ class _Workers:
             where = f"{self._settings.host}:{self._settings.port}"
             sys.stderr.write(f"Almanac cannot listen on {where}: {error.strerror}.\n")
             return 1
-        self._listening = listening
-        with listening:
+        self._woken, self._wakes = socket.socketpair()
+        with listening, self._woken, self._wakes:
             for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, self._end)
+                signal.signal(number, self._wake)
             for _ in range(self._settings.workers):
                 self._start(listening)
             while self._running:
-                wait([process.sentinel for process in self._running])
+                wait([self._woken, *(process.sentinel for process in self._running)])
+                self._obey(listening)
                 for process in [one for one in self._running if not one.is_alive()]:
                     lived_s = time.monotonic() - self._running.pop(process)
-                    if not self._ended:
-                        self._replace(process, lived_s, listening)
+                    self._replace(process, lived_s, listening)
         return 1 if self._short >= MOST_SHORT else 0
 
+    def _wake(self, number: int = signal.SIGTERM, frame: FrameType | None = None) -> None:
+        """All that a signal does at once: it may come in the middle of anything."""
+        self._signals += 1
+        self._wakes.send(b".")
+
+    def _obey(self, listening: socket.socket) -> None:
+        """Ask all to end, or make them if they were asked before."""
+        while self._obeyed < self._signals:
+            listening.close()  # nobody may wait here for workers that take none
+            for process in self._running:
+                if self._obeyed:
+                    process.kill()
+                else:
+                    process.terminate()
+            self._obeyed += 1
+            self._woken.recv(1)
+
     def _start(self, listening: socket.socket) -> None:
+        if self._signals:
+            return
         process = _spawn.Process(target=_work, args=(self._serve, self._settings, listening))
         process.start()
         self._running[process] = time.monotonic()
 
     def _replace(self, process: SpawnProcess, lived_s: float, listening: socket.socket) -> None:
+        if self._signals:
+            return
         self._short = self._short + 1 if lived_s < SHORT_S else 0
         if self._short >= MOST_SHORT:
             _log.error("%d worker processes ended as soon as they had started; giving up", self._short)
-            self._end()
+            self._wake()
             return
         _log.warning("worker %s ended with status %s; another one starts", process.pid, process.exitcode)
-        time.sleep(REST_S)
-        if not self._ended:
-            self._start(listening)
-
-    def _end(self, number: int = signal.SIGTERM, frame: FrameType | None = None) -> None:
-        """Ask all to end, or make them if they were asked before."""
-        for process in self._running:
-            if self._ended:
-                process.kill()
-            else:
-                process.terminate()
-        self._ended = True
-        if self._listening:
-            self._listening.close()  # nobody may wait here for workers that take none
+        wait([self._woken], REST_S)
+        self._start(listening)
 
 
 def _bound(host: str, port: int) -> socket.socket:

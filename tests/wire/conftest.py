@@ -140,6 +140,7 @@ class Http:
                     self.process.stderr and self.process.stderr.read().decode()
                 )
                 time.sleep(0.05)
+        self.process.kill()  # nobody leaves what was not entered
         raise TimeoutError("the HTTP server did not start")
 
     def __exit__(self, *_: object) -> None:

@@ -135,3 +135,11 @@ def _run(env: dict[str, str]) -> "subprocess.CompletedProcess[str]":
         timeout=40,
         stdin=subprocess.DEVNULL,
     )
+
+
+def test_a_signal_in_the_middle_of_the_start_leaves_nobody(tmp_path: Path) -> None:
+    server = Http({"ALMANAC_WORKERS": "12", "ALMANAC_STATE_DIR": str(tmp_path)})
+    wait_for_workers(server, 2)
+    server.process.terminate()
+    server.process.communicate(timeout=15)
+    assert server.process.returncode == 0
