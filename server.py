@@ -24,7 +24,6 @@ os.environ.setdefault("FASTMCP_TELEMETRY_MODE", "propagation_only")
 # 100 ms of the start go into checks of the types that FastMCP's own calls have.
 os.environ.setdefault("PY_KEY_VALUE_DISABLE_BEARTYPE", "1")
 
-import argparse
 import functools
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -220,26 +219,8 @@ def main() -> None:
         sys.exit(commands.run(sys.argv[1], sys.argv[2:]))
     if {"-h", "--help", "--version"} & set(sys.argv[1:]):
         wire.release()
-    parser = argparse.ArgumentParser(
-        prog="server.py",
-        description="Serve Almanac. Everything else is set by ALMANAC_* variables: docs/configuration.md.",
-        epilog=f"Commands: {', '.join(commands.COMMANDS)}. `server.py COMMAND --help` explains one.",
-    )
-    parser.add_argument("word", nargs="?", choices=("stdio", "http"), help="the same as --transport")
-    parser.add_argument(
-        "--transport", choices=("stdio", "http"), help="stdio unless ALMANAC_TRANSPORT says otherwise"
-    )
-    parser.add_argument("--host", help="address to listen on over HTTP")
-    parser.add_argument("--port", help="port to listen on over HTTP")
-    parser.add_argument("--version", action="version", version=VERSION)
-    options = vars(parser.parse_args())
-    word = options.pop("word")
-    if word and options["transport"] not in (None, word):
-        parser.error(f"{word} and --transport {options['transport']} cannot both be")
-    options["transport"] = word or options["transport"]
-    typed = {f"ALMANAC_{name.upper()}": value for name, value in options.items() if value is not None}
     try:
-        settings = load({**os.environ, **typed})
+        settings = load({**os.environ, **commands.typed(VERSION)})
     except ConfigurationError as error:
         sys.exit(f"Almanac cannot start:\n{error}")
     if settings.transport == "http":
@@ -264,8 +245,11 @@ def serve(settings: Settings, listening: list[socket.socket] | None = None) -> N
     """
     logs.configure(settings.log_level, secrets_of(settings), settings.log_format)
     try:
-        # uvicorn on asyncio's own loop waits 45 ms in some calls once several processes share a port.
-        anyio.run(_serve, settings, listening, backend_options={"use_uvloop": sys.platform != "win32"})
+        # uvloop takes one new connection a turn: of 32 at once the last waits 300 ms. With several processes
+        # that is how they share them, and over STDIO there are none.
+        alone = settings.transport == "http" and settings.workers == 1
+        options = {"use_uvloop": sys.platform != "win32" and not alone}
+        anyio.run(_serve, settings, listening, backend_options=options)
     except ConfigurationError as error:
         sys.exit(f"Almanac cannot start:\n{error}")
     except KeyboardInterrupt:

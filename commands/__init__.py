@@ -1,7 +1,8 @@
-"""What people type after `server.py`; each module is imported only when its name is typed."""
+"""What people type after `server.py`; a command's module is imported only when its name is typed."""
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import io
 import sys
@@ -12,6 +13,28 @@ if TYPE_CHECKING:
 
 COMMANDS = ("demo", "doctor", "connect", "token", "audit")
 WIDEST = 110  # a line longer than this is hard to read, however wide the window
+
+
+def typed(version: str) -> dict[str, str]:
+    """The variables that the options of `server.py` stand for; ends the process where they make no sense."""
+    parser = argparse.ArgumentParser(
+        prog="server.py",
+        description="Serve Almanac. Everything else is set by ALMANAC_* variables: docs/configuration.md.",
+        epilog=f"Commands: {', '.join(COMMANDS)}. `server.py COMMAND --help` explains one.",
+    )
+    parser.add_argument("word", nargs="?", choices=("stdio", "http"), help="the same as --transport")
+    parser.add_argument(
+        "--transport", choices=("stdio", "http"), help="stdio unless ALMANAC_TRANSPORT says otherwise"
+    )
+    parser.add_argument("--host", help="address to listen on over HTTP")
+    parser.add_argument("--port", help="port to listen on over HTTP")
+    parser.add_argument("--version", action="version", version=version)
+    options = vars(parser.parse_args())
+    word = options.pop("word")
+    if word and options["transport"] not in (None, word):
+        parser.error(f"{word} and --transport {options['transport']} cannot both be")
+    options["transport"] = word or options["transport"]
+    return {f"ALMANAC_{name.upper()}": value for name, value in options.items() if value is not None}
 
 
 def run(name: str, arguments: list[str]) -> int:
