@@ -64,6 +64,8 @@ class Metrics:
         self._task: asyncio.Task[None] | None = None
         self._children: dict[tuple[str, ...], Any] = {}
         self._define()
+        if not self._directory:
+            library.ProcessCollector(registry=self._registry)
         self.build = self._gauge("almanac_build_info", "The version that runs.", "version", mode="max")
         self.build.labels(version).set(1)
 
@@ -175,18 +177,9 @@ class Metrics:
             _forget_the_dead(Path(self._directory))
             registry = self._library.CollectorRegistry()
             MultiProcessCollector(registry, self._directory)  # type: ignore[no-untyped-call]  # has no types
+            registry.register(_Together(self._library, _living(Path(self._directory))))
         encode, kind = choose_encoder(accept)
-        return encode(registry) + encode(self._processes()), kind
-
-    def _processes(self) -> Any:
-        """Time, memory and files of this process, or of all workers together."""
-        registry = self._library.CollectorRegistry()
-        if not self._directory:
-            self._library.ProcessCollector(registry=registry)
-            self._library.GCCollector(registry=registry)
-            return registry
-        registry.register(_Together(self._library, _living(Path(self._directory))))
-        return registry
+        return encode(registry), kind
 
     async def _keep_looking(self) -> None:
         while True:
@@ -238,7 +231,7 @@ async def _health(domain: Any) -> Any:
 
 
 class _Together:
-    """The library's numbers of a process, of several added up."""
+    """The library's numbers of a process (time, memory, files), of several added up."""
 
     def __init__(self, library: Any, pids: list[int]) -> None:
         self._library, self._pids = library, pids

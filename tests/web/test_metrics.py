@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client import parser
+from prometheus_client.openmetrics import parser as openmetrics
 
 import metrics
 from auth.tokens import mint
@@ -15,6 +16,11 @@ from tests.web.served import Served, free_port
 
 Serve = Callable[..., Served]
 ON = {"metrics": True, "servers": ["sql", "weather"]}
+PROMETHEUS = (  # what version 3 sends
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
+    "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
+    "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+)
 
 
 def call(
@@ -30,13 +36,13 @@ def call(
 
 
 def numbers(server: Served, **asked: Any) -> dict[tuple[str, ...], float]:
-    """Every sample: its name, then the values of its labels in the order of their names."""
-    status, headers, body = server.ask("GET", "/metrics", **asked)
+    """Every sample that Prometheus reads: its name, then its labels' values in the order of their names."""
+    status, headers, body = server.ask("GET", "/metrics", Accept=PROMETHEUS, **asked)
     assert status == 200, body
-    assert headers["content-type"].startswith("text/plain; version=")
+    assert headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     return {
         (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(body.decode())
+        for family in openmetrics.text_string_to_metric_families(body.decode())
         for sample in family.samples
     }
 
@@ -129,6 +135,13 @@ def test_on_a_port_of_its_own_nobody_is_asked_and_the_main_one_has_none(served: 
     assert own.ask("GET", "/health")[0] == 200
     assert own.ask("POST", "/mcp", {})[0] == 404
     assert own.ask("GET", "/metrics", Host="evil.example")[0] == 421
+
+
+def test_who_asks_for_no_format_is_given_the_plain_one(served: Serve) -> None:
+    _, headers, body = served(**ON).ask("GET", "/metrics")
+    assert headers["content-type"].startswith("text/plain; version=")
+    names = {family.name for family in parser.text_string_to_metric_families(body.decode())}
+    assert {"almanac_calls", "process_resident_memory_bytes"} <= names
 
 
 def test_a_head_gets_the_heads_alone(served: Serve) -> None:

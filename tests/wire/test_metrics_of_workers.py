@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from tests.web.test_metrics import PROMETHEUS
 from tests.wire.conftest import Http, free_port
 from tests.wire.test_workers import called, pytestmark, wait_for_workers
 
@@ -33,7 +34,8 @@ def own(tmp_path: Path) -> Iterator[tuple[Http, int, Path]]:
 
 
 def number(port: int, name: str, **labels: str) -> float:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+    asked = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers={"Accept": PROMETHEUS})
+    with urllib.request.urlopen(asked, timeout=5) as answer:
         text = answer.read().decode()
     return sum(
         sample.value
