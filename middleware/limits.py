@@ -56,7 +56,8 @@ class Limits(Middleware):
     async def _limited(
         self, name: str, context: MiddlewareContext[Any], call_next: CallNext[Any, Any]
     ) -> Any:
-        who, most = caller().key, self._settings.at_once
+        counts = self._settings.rate or self._together
+        who, most = caller().key if counts else caller().name, self._settings.at_once
         if self._running[who] >= most:
             raise _too_many(most)
         self._running[who] += 1

@@ -53,6 +53,8 @@ class Quotas(Middleware):
 
     async def _count(self, name: str) -> None:
         """Take a call from all that it counts for, or, if one of these is used up, from none."""
+        if not (self._settings.quotas or self._settings.budget):
+            return
         who = caller().key
         taken: list[tuple[str, str]] = []
         for counted in dict.fromkeys((name, domain_of(name))):
