@@ -25,8 +25,8 @@ class _Adapters:
     def __call__(self, of: object) -> Any:
         try:
             return self._make(of, config=LATER, _parent_depth=3)  # names are looked up where it is made
-        except pydantic.PydanticUserError:  # a model, which has a configuration of its own
-            return self._make(of, _parent_depth=3)
+        except (pydantic.PydanticUserError, TypeError):  # a model has its own; or pydantic has changed
+            return self._make(of)
 
 
 @contextmanager
