@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -21,7 +22,6 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 REFUSED = ("unknown", "denied", "limited", "too_much", "unavailable", "bad_arguments")
 STATES = ("ready", "degraded", "unavailable")
 PROVIDER_STATES = ("ready", "untried", "failing", "missing")
-COUNTED = ("hits", "shared", "misses", "requests", "retries", "failures")
 KINDS = {"call": "tool", "read": "resource", "prompt": "prompt"}
 
 
@@ -66,8 +66,9 @@ class Metrics:
         self._define()
         if not self._directory:
             library.ProcessCollector(registry=self._registry)
-        self.build = self._gauge("almanac_build_info", "The version that runs.", "version", mode="max")
-        self.build.labels(version).set(1)
+        self._gauge("almanac_build_info", "The version that runs.", "version", mode="max").labels(
+            version
+        ).set(1)
 
     def _define(self) -> None:
         self._ended = {
@@ -83,7 +84,9 @@ class Metrics:
             registry=self._registry,
         )
         self._refusals = self._counter("almanac_refusals_total", "Calls, reads and prompts refused.", "kind")
-        self._in_flight = self._gauge("almanac_calls_in_flight", "Calls, reads and prompts that run.")
+        self._in_flight = self._gauge(
+            "almanac_calls_in_flight", "Calls, reads and prompts that run.", mode="livesum"
+        )
         self._responses = self._counter("almanac_http_responses_total", "Answers over HTTP.", "status")
         self._state = self._gauge("almanac_domain_state", "How a domain is; 1 is so.", "domain", "state")
         of_one = ("domain", "provider")
@@ -218,7 +221,8 @@ class Metrics:
     def _counter(self, name: str, about: str, *labels: str) -> Any:
         return self._library.Counter(name, about, labels, registry=self._registry)
 
-    def _gauge(self, name: str, about: str, *labels: str, mode: Any = "livesum") -> Any:
+    def _gauge(self, name: str, about: str, *labels: str, mode: Any = "livemax") -> Any:
+        """By default one that is 1 as soon as it is so in one worker."""
         return self._library.Gauge(name, about, labels, registry=self._registry, multiprocess_mode=mode)
 
 
@@ -267,10 +271,12 @@ def _forget_the_dead(directory: Path) -> None:
 
 
 def _runs(pid: int) -> bool:
+    if sys.platform == "win32":  # where 0 is Ctrl-C; the dead are not told from the living there
+        return True
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
+        pass
     return True

@@ -231,3 +231,4 @@ def test_every_alarm_asks_for_numbers_that_there_are_and_is_explained() -> None:
         (name,) = set(re.findall(r"almanac_\w+", rule["expr"]))
         assert f'"{name.removesuffix("_bucket")}"' in counted
         assert rule["alert"] in explained
+        assert "==" not in rule["expr"], "what several tell may be more than 1"

@@ -1,12 +1,16 @@
 """What Prometheus is told: what was counted, in its format, and to whom."""
 
 import json
+import os
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client import parser
+from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.openmetrics import parser as openmetrics
 
 import metrics
@@ -42,7 +46,7 @@ def numbers(server: Served, **asked: Any) -> dict[tuple[str, ...], float]:
     assert headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     return {
         (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
-        for family in openmetrics.text_string_to_metric_families(body.decode())
+        for family in openmetrics.text_string_to_metric_families(body.decode())  # type: ignore[no-untyped-call]  # has no types
         for sample in family.samples
     }
 
@@ -148,6 +152,18 @@ def test_a_head_gets_the_heads_alone(served: Serve) -> None:
     status, headers, body = served(**ON).ask("HEAD", "/metrics")
     assert (status, body) == (200, b"")
     assert int(headers["content-length"]) > 1_000
+
+
+async def test_on_windows_no_process_is_asked_whether_it_runs_by_a_signal_which_is_ctrl_c_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(metrics.SHARED, str(tmp_path))
+    MmapedDict(str(tmp_path / "gauge_livemax_12345.db")).close()  # type: ignore[no-untyped-call]  # has no types
+    sent: list[int] = []
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(os, "kill", lambda pid, number: sent.append(pid))
+    await metrics.Metrics("0").text()
+    assert not sent
 
 
 @pytest.mark.slow
