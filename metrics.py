@@ -105,7 +105,7 @@ class Metrics:
         }
         self._cache = self._counter(
             "almanac_cache_requests_total",
-            "Questions answered from memory (hit), from what processes share (shared), or not (miss).",
+            "Questions answered from memory (hit), from what processes share (shared), or asked (miss).",
             *of_one,
             "result",
         )

@@ -24,7 +24,7 @@ from starlette.types import Receive, Scope, Send
 from errors import Unavailable
 from tests import fakes
 from tests.fakes.troubles import TROUBLES, Troubled
-from upstream import Breaker, Budget, Declined, Kept, Once, Upstream, deadline_in
+from upstream import Breaker, Budget, Declined, Kept, Once, Upstream, deadline_in, measured
 from upstream.answers import retry_after
 
 SECRET = "k3y-canary"
@@ -392,6 +392,30 @@ async def test_a_hundred_callers_of_one_answer_cause_one_fetch() -> None:
         await asyncio.sleep(0)
         fetches.go.set()
         assert {kept.value for kept in await asyncio.gather(*callers)} == {1}
+
+
+class Shared:
+    """What processes share."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    async def get(self, collection: str, key: str) -> bytes | None:
+        return self.kept.get(key)
+
+    async def put(self, collection: str, key: str, value: bytes, ttl_s: float) -> None:
+        self.kept[key] = value
+
+
+async def test_what_had_to_be_asked_is_a_miss_and_only_that(fake: tuple[Troubled, str]) -> None:
+    shared = Shared()
+    async with opened(fake[1], store=shared) as service:
+        await asyncio.gather(*(ask(service, q="x") for _ in range(5)))
+        assert (service.counts.misses, service.counts.hits, service.counts.requests) == (1, 4, 1)
+    async with opened(fake[1], store=shared) as service:
+        await asyncio.gather(*(ask(service, q="x") for _ in range(5)))
+        (found,) = measured([service])
+        assert (found.shared, found.misses, found.hits, found.requests) == (1, 0, 4, 0)
 
 
 async def test_a_caller_who_leaves_takes_nothing_from_the_others() -> None:

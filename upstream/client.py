@@ -174,6 +174,7 @@ class Upstream:
                 self.counts.shared += 1
                 return stored
             previous = previous or stored
+        self.counts.misses += 1
         return await self._fetch(question, previous)
 
     async def _stored(self, name: str, parse: Callable[[Any], T]) -> Kept[T] | None:

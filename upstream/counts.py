@@ -12,9 +12,9 @@ class Measured(NamedTuple):
 
     provider: str
     resting: bool  # it is left alone after failures
-    hits: int  # questions answered from memory
+    hits: int  # questions answered from memory, or by another's that was being asked
     shared: int  # from what processes share
-    misses: int
+    misses: int  # questions that had to be asked
     requests: int
     retries: int  # of these
     failures: int  # questions without a usable answer
@@ -59,7 +59,7 @@ def measured(sources: Iterable[Counted]) -> list[Measured]:
             any(one.breaker.wait_s() > 0 for one in ones),
             sum(one.counts.hits for one in ones),
             sum(one.counts.shared for one in ones),
-            sum(one.counts.misses - one.counts.shared for one in ones),
+            sum(one.counts.misses for one in ones),
             sum(one.counts.requests for one in ones),
             sum(one.counts.retries for one in ones),
             sum(one.counts.failures for one in ones),

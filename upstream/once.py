@@ -69,8 +69,9 @@ class Once:
             self._kept.move_to_end(key)
             self._counts.hits += 1
             return kept
-        self._counts.misses += 1
-        if (flight := self._flights.get(key)) is None:
+        if flight := self._flights.get(key):
+            self._counts.hits += 1
+        else:
             flight = self._flights[key] = _Flight(asyncio.create_task(self._fly(key, fetch)))
             self._tasks.add(flight.task)
             flight.task.add_done_callback(functools.partial(self._landed, key))
