@@ -96,17 +96,17 @@ class Nginx:
 
     def __init__(self, replicas: list[int], directory: Path, tls: bool = False) -> None:
         self._program = needed("nginx")
-        (self.port,) = free_ports(1)
+        self.port, self.tls_port = free_ports(2)
         self.url = f"http://127.0.0.1:{self.port}/mcp"
         self._directory = directory
         directory.mkdir()
-        listening = f"127.0.0.1:{self.port}{' ssl' if tls else ''}"
         text = CONFIGURATION.read_text().replace("/tmp/", f"{directory}/")
         for number, port in enumerate(replicas, 1):
             text = _once(text, f"almanac-{number}:8000", f"127.0.0.1:{port}")
         if tls:
             text = _with_tls(text, directory)
-        text = _once(text, "listen 8443 ssl;" if tls else "listen 8080;", f"listen {listening};")
+            text = _once(text, "listen 8443 ssl;", f"listen 127.0.0.1:{self.tls_port} ssl;")
+        text = _once(text, "listen 8080;", f"listen 127.0.0.1:{self.port};")
         text = _once(text, "access_log /dev/stdout", f"access_log {directory}/calls")
         text = _once(text, "error_log /dev/stderr", f"error_log {directory}/errors")
         self.file = directory / "nginx.conf"
@@ -146,8 +146,13 @@ class Nginx:
             self._process.wait(10)
 
 
+def uncommented(text: str) -> str:
+    """nginx.conf with its lines for TLS."""
+    return re.sub(r"# (listen 8443 ssl;|ssl_\w+ )", r"\1", text)
+
+
 def _with_tls(text: str, directory: Path) -> str:
-    """The lines for TLS in place of the one without, and a certificate of our own."""
+    """The lines for TLS, and a certificate of our own."""
     names = [directory / name for name in ("fullchain.pem", "privkey.pem")]
     asked = [
         "req",
@@ -162,7 +167,7 @@ def _with_tls(text: str, directory: Path) -> str:
     ]
     written = ["-out", str(names[0]), "-keyout", str(names[1])]
     subprocess.run([needed("openssl"), *asked, *written], check=True, capture_output=True)
-    text = re.sub(r"# (listen 8443 ssl;|ssl_\w+ )", r"\1", _once(text, "        listen 8080;\n", ""))
+    text = uncommented(text)
     for name in names:
         text = _once(text, f"/etc/nginx/tls/{name.name}", str(name))
     return text

@@ -15,7 +15,7 @@ from config import Settings
 from config.variables import variables
 from environment import load
 from server import VERSION
-from tests.deploy.front import HERE, Nginx, needed
+from tests.deploy.front import HERE, Nginx, needed, uncommented
 
 DEPLOY = HERE / "deploy"
 KUBERNETES = DEPLOY / "kubernetes"
@@ -120,6 +120,21 @@ def test_no_container_may_more_than_it_has_to(compose: dict[str, Any]) -> None:
         assert ("ports" in service) == (name == "nginx")
         assert "healthcheck" in service or name in replicas(compose), "the image has its own"
     assert compose["networks"]["inside"]["internal"]
+
+
+def test_what_compose_publishes_and_probes_is_listened_at(compose: dict[str, Any]) -> None:
+    text = (DEPLOY / "nginx.conf").read_text()
+    plain, tls = (
+        set(re.findall(r"^ *listen (\d+)", each, re.MULTILINE)) for each in (text, uncommented(text))
+    )
+    service = compose["services"]["nginx"]
+    (published,) = re.findall(r"^\$\{ALMANAC_PUBLISH:-127\.0\.0\.1:\d+:(\d+)\}$", service["ports"][0])
+    (probed,) = re.findall(r":(\d+)/health", " ".join(service["healthcheck"]["test"]))
+    assert {published, probed} <= plain & tls
+    for where in (HERE / "docs" / "operations.md", DEPLOY / "compose.yaml", DEPLOY / "nginx.conf"):
+        for mapping in re.findall(r"ALMANAC_PUBLISH=([\d.:]+\d)", where.read_text()):
+            assert re.fullmatch(r"[\d.]+:\d+:\d+", mapping), where.name
+            assert mapping.rpartition(":")[2] in tls - plain
 
 
 def test_what_would_have_finished_is_not_killed(compose: dict[str, Any]) -> None:

@@ -157,11 +157,13 @@ def test_what_watches_the_replicas_is_not_for_everybody(behind: Behind, path: st
         urllib.request.urlopen(f"http://127.0.0.1:{nginx.port}/{path}", timeout=5)
 
 
-def test_the_lines_for_tls_serve_tls(behind: Behind, tmp_path: Path) -> None:
+def test_the_lines_for_tls_serve_tls_and_leave_the_probe(behind: Behind, tmp_path: Path) -> None:
     nginx, (replica, *_) = behind(WELL, None, None, tls=True)
     trusted = ssl.create_default_context(cafile=str(tmp_path / "nginx" / "fullchain.pem"))
     trusted.check_hostname = False
-    address = f"https://127.0.0.1:{nginx.port}/mcp"
+    address = f"https://127.0.0.1:{nginx.tls_port}/mcp"
     with urllib.request.urlopen(address, data=BODY, context=trusted, timeout=5) as answer:
         assert answer.read() == b"well"
     assert b"x-forwarded-proto: https" in replica.heads[0].lower()
+    with urllib.request.urlopen(f"http://127.0.0.1:{nginx.port}/health", timeout=5) as probed:
+        assert probed.status == 200, "compose.yaml asks there whether nginx is well"
