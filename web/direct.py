@@ -38,6 +38,7 @@ from mcp.types import (
     JSONRPCNotification,
     JSONRPCRequest,
     JSONRPCResponse,
+    jsonrpc_message_adapter,
 )
 from mcp.types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 from starlette.requests import Request
@@ -107,8 +108,8 @@ class Direct:
         version = http.headers.get("mcp-protocol-version", DEFAULT_NEGOTIATED_VERSION)
         try:
             if version in HANDSHAKE_PROTOCOL_VERSIONS:
-                request = JSONRPCRequest.model_validate_json(message["body"])
-                if request.method == "initialize":
+                request = jsonrpc_message_adapter.validate_json(message["body"])
+                if not isinstance(request, JSONRPCRequest) or request.method == "initialize":
                     return None
                 return _Asked(request, Connection.from_envelope(version, None, None))
             if version in MODERN_PROTOCOL_VERSIONS:

@@ -130,6 +130,8 @@ ASKED: list[tuple[Any, dict[str, str]]] = [
     ({"jsonrpc": "2.0", "id": 1.5, "method": "ping"}, {}),
     ({"jsonrpc": "1.0", "id": 1, "method": "ping"}, {}),
     ({"jsonrpc": "2.0", "id": 1, "result": {}}, {}),
+    (call("double", {"number": 1}) | {"error": {"code": 1, "message": "an answer as well"}}, {}),
+    (call("double", {"number": 1}) | {"result": {}}, {}),
     ([call("double", {"number": 1})], {}),
     ("text", {}),
     (call("double", {"number": 1}), {"MCP-Protocol-Version": "2024-11-05"}),
