@@ -11,12 +11,11 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"  # as the library names it
-PATIENCE_S = 2.0  # for a domain to say how it is, which takes a millisecond
 LOOK_S = 5.0  # at what is counted elsewhere, so that another worker can tell of it
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 REFUSED = ("unknown", "denied", "limited", "too_much", "unavailable", "bad_arguments")
@@ -59,7 +58,8 @@ class Metrics:
         self._registry = library.CollectorRegistry()
         self._seen: dict[tuple[str, ...], float] = {}
         self._domains: Mapping[str, Any] = {}
-        self._quotas: Callable[[], Mapping[str, int]] = dict
+        self._health: Callable[[], Awaitable[Mapping[str, Any]]] | None = None
+        self._quotas: Mapping[str, int] = {}
         self._stores: Mapping[str, Noted] = {}
         self._task: asyncio.Task[None] | None = None
         self._children: dict[tuple[str, ...], Any] = {}
@@ -112,20 +112,22 @@ class Metrics:
         self._used = self._counter("almanac_quota_used_total", "What was taken of quotas by all.", "quota")
         self._failing = self._gauge("almanac_store_failing", "1 while it cannot be written.", "store")
 
-    def watch(
+    def observe(
         self,
         domains: Mapping[str, Any],
-        quotas: Callable[[], Mapping[str, int]],
+        health: Callable[[], Awaitable[Mapping[str, Any]]],
+        quotas: Mapping[str, int],
         stores: Mapping[str, Noted],
     ) -> None:
         """Look at these when asked.
 
         Args:
             domains: The backends by name.
+            health: That of each, by name; None for one that does not say.
             quotas: What was taken of each quota since the start.
             stores: What writes, by name.
         """
-        self._domains, self._quotas, self._stores = domains, quotas, stores
+        self._domains, self._health, self._quotas, self._stores = domains, health, quotas, stores
 
     async def __aenter__(self) -> Self:
         if self._directory:
@@ -191,8 +193,7 @@ class Metrics:
             await asyncio.sleep(LOOK_S)
 
     async def _look_at_domains(self) -> None:
-        for name, domain in self._domains.items():
-            health = await _health(domain)
+        for name, health in (await self._health() if self._health else {}).items():
             for state in STATES:
                 self._state.labels(name, state).set((health.state if health else STATES[-1]) == state)
             for provider in health.providers if health else ():
@@ -207,7 +208,7 @@ class Metrics:
                     self._add(counter, getattr(one, what), name, one.provider)
                 for what, result in (("hits", "hit"), ("shared", "shared"), ("misses", "miss")):
                     self._add(self._cache, getattr(one, what), name, one.provider, result)
-        for quota, used in self._quotas().items():
+        for quota, used in self._quotas.items():
             self._add(self._used, used, quota)
         for name, store in self._stores.items():
             self._failing.labels(name).set(bool(store.note))
@@ -224,14 +225,6 @@ class Metrics:
     def _gauge(self, name: str, about: str, *labels: str, mode: Any = "livemax") -> Any:
         """By default one that is 1 as soon as it is so in one worker."""
         return self._library.Gauge(name, about, labels, registry=self._registry, multiprocess_mode=mode)
-
-
-async def _health(domain: Any) -> Any:
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            return await domain.health()
-    except Exception:  # whatever it is, it cannot be used
-        return None
 
 
 class _Together:

@@ -58,7 +58,7 @@ with deferred.models():
     import tools.weather
     import transport
     import tuning
-    import web.health
+    import web.probes
     from auth import Access, access, for_this_run
     from backends.files import Sandbox
     from backends.sql import Databases
@@ -177,10 +177,10 @@ def create_server(
     tools.aside.watch(root)
     tuning.remember_lists(root, *([asked.granted] if asked else []))
     root.completion(complete_with(backends))
-    granted = asked.granted if asked else None
-    web.health.register(root, backends, running, granted)
+    probes = web.probes.Probes(backends, running, asked.granted if asked else None)
+    probes.register(root)
     stores = {"audit": audit, "state": state, "counters": counters}
-    watch.complete(root, backends, lambda: quotas.used, stores, granted)
+    watch.complete(root, backends, quotas.used, stores, probes)
     if settings.include_tags:
         root.enable(tags=set(settings.include_tags), only=True)
     if settings.exclude_tags:

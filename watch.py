@@ -1,6 +1,6 @@
 """Who watches the server: Prometheus, OpenTelemetry, or nobody, which is the default and costs nothing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
@@ -42,9 +42,9 @@ class Watch:
         self,
         root: FastMCP,
         domains: Mapping[str, Any],
-        quotas: Callable[[], Mapping[str, int]],
+        quotas: Mapping[str, int],
         stores: Mapping[str, Any],
-        granted: Any,
+        probes: Any,
     ) -> None:
         """Watch the server that was composed meanwhile.
 
@@ -53,19 +53,18 @@ class Watch:
             domains: Its backends.
             quotas: What was taken of each quota.
             stores: What writes, by name.
-            granted: The scopes of a token; None where nobody has one.
+            probes: What they ask.
         """
         if self._metrics is None:
             return
-        self._metrics.watch(
-            domains, quotas, {n: store for n, store in stores.items() if hasattr(store, "note")}
-        )
+        noted = {name: store for name, store in stores.items() if hasattr(store, "note")}
+        self._metrics.observe(domains, probes.readiness.domains, quotas, noted)
         from web.metrics import Port, add_metrics
 
         if self._settings.metrics_port:
-            self._parts.append(Port(root, self._metrics, self._settings))
+            self._parts.append(Port(self._metrics, probes, self._settings))
         else:
-            add_metrics(root, self._metrics, granted)
+            add_metrics(root, self._metrics, probes)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:

@@ -9,18 +9,17 @@ from fastmcp import FastMCP
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from config import Settings, is_loopback
 from web.names import Named
 from web.patience import patient
-from web.ready import Granted, is_an_admin
+from web.probes import Probes, is_an_admin
 from web.shape import OneShape, answer
 
 PATH = "/metrics"
 CONNECTIONS = 20
-PROBES = ("/health", "/ready")
 
 log = structlog.get_logger("almanac")
 
@@ -29,12 +28,12 @@ class Metrics(Protocol):
     async def text(self, accept: str = "") -> tuple[bytes, str]: ...
 
 
-def add_metrics(server: FastMCP, metrics: Metrics, granted: Granted | None) -> None:
+def add_metrics(server: FastMCP, metrics: Metrics, probes: Probes) -> None:
     """Put it on the HTTP port, where an admin may see it, or everybody if nobody has a token."""
 
     @server.custom_route(PATH, methods=["GET"])
     async def of_everything(request: Request) -> Response:
-        if granted and not is_an_admin(request, granted):
+        if probes.granted and not is_an_admin(request, probes.granted):
             headers, body = answer(403, "A token with the scope admin may see this.")
             return Response(body, 403, {name.decode(): value.decode() for name, value in headers})
         return await _told(metrics, request)
@@ -52,8 +51,8 @@ class Port:
     their name mean this machine are refused; elsewhere the network says who reaches it.
     """
 
-    def __init__(self, root: FastMCP, metrics: Metrics, settings: Settings) -> None:
-        self._root, self._metrics, self._settings = root, metrics, settings
+    def __init__(self, metrics: Metrics, probes: Probes, settings: Settings) -> None:
+        self._metrics, self._probes, self._settings = metrics, probes, settings
         self._server: uvicorn.Server | None = None
 
     async def __aenter__(self) -> Self:
@@ -90,14 +89,15 @@ class Port:
         async def of_everything(request: Request) -> Response:
             return await _told(self._metrics, request)
 
-        probes = [route for route in self._root._get_additional_http_routes() if _path_of(route) in PROBES]
-        app = Starlette(routes=[Route(PATH, of_everything), *probes])
+        app = Starlette(
+            routes=[
+                Route(PATH, of_everything),
+                Route("/health", self._probes.health),
+                Route("/ready", self._probes.ready),
+            ]
+        )
         hosts = self._settings.allowed_hosts if is_loopback(host) else ("*",)
         return OneShape(Named(app, hosts, (), host, self._settings.http.max_headers))
-
-
-def _path_of(route: BaseRoute) -> str:
-    return getattr(route, "path", "")
 
 
 def _listening(host: str, port: int) -> socket.socket:

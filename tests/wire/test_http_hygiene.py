@@ -58,9 +58,9 @@ def toy() -> FastMCP:
     async def much() -> str:
         return "x" * 8_000_000
 
-    import web.health
+    import web.probes
 
-    web.health.register(server, {}, running, None)
+    web.probes.Probes({}, running).register(server)
     return server
 
 

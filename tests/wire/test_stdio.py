@@ -91,7 +91,7 @@ class Noise:
         if name.split(".")[0] in ("backends", "tools", "web"):
             print("noise on import of", name)
             os.write(1, b"raw noise on import\\n")
-        if name == "web.health":
+        if name == "web.probes":
             import backends.sql
             enter = backends.sql.Databases.__aenter__
             async def noisy(self):

@@ -1,8 +1,9 @@
-"""`/ready`: whether this replica should be given calls; open to everybody, and says why not to an admin only.
+"""What probes ask: `/health`, whether the process answers, and `/ready`, whether it should be given calls.
 
-A domain that cannot be used makes it unready, but not services elsewhere that do not answer: these fail for
-every replica alike, and none would be left. Nobody is asked over the network, and what is found holds for a
-second, so that asking often makes no work.
+Both are open to everybody; why it is not ready is told to an admin only. A domain that cannot be used makes a
+replica unready, but not services elsewhere that do not answer: these fail for every replica alike, and none
+would be left. Nobody is asked over the network, and what is found holds for a second, so that asking often
+makes no work.
 """
 
 import asyncio
@@ -76,23 +77,35 @@ def is_usable(domain: str, health: _Health | None) -> bool:
     return health.state != "unavailable" or (domain in ELSEWHERE and failing)
 
 
-def add_ready(server: FastMCP, readiness: Readiness, running: Running, granted: Granted | None) -> None:
-    """Put it on the server.
+class Probes:
+    """The endpoints of both.
 
     Args:
-        server: What is served.
-        readiness: How the domains are.
+        backends: The domains by name.
         running: Knows whether the server is ending.
         granted: The scopes of a token; None where nobody has one, and nobody is told why.
     """
 
-    @server.custom_route("/ready", methods=["GET"])
-    async def ready(request: Request) -> Response:
-        domains = await readiness.domains()
+    def __init__(
+        self, backends: Mapping[str, HasHealth], running: Running, granted: Granted | None = None
+    ) -> None:
+        self.readiness = Readiness(backends)
+        self.granted = granted
+        self._running = running
+
+    def register(self, server: FastMCP) -> None:
+        server.custom_route("/health", methods=["GET"])(self.health)
+        server.custom_route("/ready", methods=["GET"])(self.ready)
+
+    async def health(self, _: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def ready(self, request: Request) -> Response:
+        domains = await self.readiness.domains()
         usable = all(is_usable(domain, health) for domain, health in domains.items())
-        status = "ending" if running.is_ending else "ready" if usable else "not ready"
+        status = "ending" if self._running.is_ending else "ready" if usable else "not ready"
         told: dict[str, Any] = {"status": status}
-        if granted and is_an_admin(request, granted):
+        if self.granted and is_an_admin(request, self.granted):
             told["domains"] = {
                 name: health.model_dump(mode="json") if health else {"state": "unavailable"}
                 for name, health in domains.items()

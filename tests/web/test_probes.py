@@ -11,8 +11,9 @@ import pytest
 from auth.tokens import mint
 from backends import Health, Provider
 from config import Scope
+from metrics import Metrics
 from tests.web.served import Served
-from web.ready import Readiness, is_usable
+from web.probes import Readiness, is_usable
 
 Serve = Callable[..., Served]
 MISSING = {"servers": ["files", "sql"], "sql": {"databases": {"sales": Path("/nowhere/sales.db")}}}
@@ -96,6 +97,16 @@ async def test_a_hundred_who_ask_at_once_or_within_a_second_make_one_question() 
     assert domain.times == 2
 
 
+async def test_a_scrape_asks_with_them() -> None:
+    domain = Asked(WELL)
+    readiness = Readiness({"sql": domain})
+    counted = Metrics("0")
+    counted.observe({"sql": domain}, readiness.domains, {}, {})
+    assert b'almanac_domain_state{domain="sql",state="ready"} 1.0' in (await counted.text())[0]
+    await readiness.domains()
+    assert domain.times == 1
+
+
 async def test_one_who_leaves_takes_the_answer_from_nobody() -> None:
     readiness = Readiness({"sql": Asked(WELL, 0.05)})
     first = asyncio.create_task(readiness.domains())
@@ -107,7 +118,7 @@ async def test_one_who_leaves_takes_the_answer_from_nobody() -> None:
 
 
 async def test_a_domain_that_hangs_or_fails_is_not_usable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("web.ready.PATIENCE_S", 0.02)
+    monkeypatch.setattr("web.probes.PATIENCE_S", 0.02)
     given = {"files": Asked(WELL, 5), "sql": Asked(OSError("no disk"))}
     found = await Readiness(given).domains()
     assert found == {"files": None, "sql": None}
