@@ -3,7 +3,7 @@
 From SIGTERM or SIGINT on who connects is sent elsewhere, and after a moment nobody can. Who has a connection
 may ask until then, as a request may be on its way, and is told that it is the last. Calls are finished in the
 grace; those that are not are answered with a refusal. Then whatever is open is closed. A second signal leaves
-the waiting out, and a thread sees to it that the process ends in any case.
+the waiting out, and whatever hangs, the process ends in time.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from middleware.running import Running
 from wire import end_within
 
 LINGER_S = 0.5  # for requests that were sent before their sender could know
-ANSWER_S = 1.0  # for refusals to be read
+ANSWER_S = 1.0  # for refusals to be read, and again for connections to close
 CLOSE_S = 5.0  # for backends to close what they have open
 LOOK_S = 0.02
 AGAIN_S = 0.5  # a Ctrl-C reaches a worker from the terminal and from the first process
@@ -46,6 +46,7 @@ class Server(uvicorn.Server):
         self._running, self._grace_s = running, grace_s
         self._told_at: float | None = None
         self._told_by = 0
+        self._ends_at = 0.0
         self._hurry = False
 
     @contextlib.contextmanager
@@ -70,10 +71,11 @@ class Server(uvicorn.Server):
         if self._told_at is None:
             self._told_at, self._told_by = now, sig
             self._running.is_ending = self.should_exit = True
-            end_within(self._grace_s + LINGER_S + ANSWER_S + CLOSE_S)
+            self._ends_at = now + LINGER_S + self._grace_s + 2 * ANSWER_S + CLOSE_S
+            end_within(self._ends_at - now)
         elif sig == self._told_by or now > self._told_at + AGAIN_S:
             self._hurry = True
-            end_within(ANSWER_S + CLOSE_S)
+            end_within(min(self._ends_at - now, 2 * ANSWER_S + CLOSE_S))
             signal.signal(sig, signal.SIG_DFL)  # a third one ends the process where it stands
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:

@@ -2,13 +2,14 @@
 
 import http.client
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -336,9 +337,38 @@ def test_all_that_a_file_asks_is_answered(tmp_path: Path, late: dict[str, str]) 
     assert done.returncode == 0
 
 
-def test_a_process_that_hangs_at_its_end_is_ended() -> None:
-    hanging = "import wire, time; wire.end_within(0.2); time.sleep(20)"
-    done = subprocess.run(
-        [sys.executable, "-c", hanging], cwd=SERVER.parent, capture_output=True, timeout=5, check=False
-    )
-    assert done.returncode == 1
+HANGS = {
+    "in Python": "time.sleep(20)",
+    "in native code that holds the interpreter": "ctypes.PyDLL(None).sleep(20)",
+    "in a handler": "signal.signal(signal.SIGTERM, lambda *_: time.sleep(20)); os.kill(os.getpid(), 15)",
+}
+
+
+def hanging(how: str, stderr: int) -> "subprocess.Popen[bytes]":
+    told = "wire.end_within(9); wire.end_within(0.2); secret = 'known'"
+    code = f"import ctypes, os, signal, time, wire; {told}; {how}"
+    return subprocess.Popen([sys.executable, "-c", code], cwd=SERVER.parent, stderr=stderr)
+
+
+@pytest.mark.parametrize("how", HANGS)
+def test_a_process_that_hangs_at_its_end_is_ended_and_says_where(how: str) -> None:
+    with hanging(HANGS[how], subprocess.PIPE) as process:
+        _, told = process.communicate(timeout=5)
+    assert process.returncode == 1
+    assert b'File "<string>", line 1' in told
+    assert b"known" not in told
+
+
+def test_where_nobody_reads_what_it_says_it_is_ended_all_the_same() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writing, b" " * 4096)
+    os.set_blocking(writing, True)
+    try:
+        with hanging("time.sleep(20)", writing) as process:
+            assert process.wait(5)
+    finally:
+        os.close(reading)
+        os.close(writing)
