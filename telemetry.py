@@ -72,21 +72,24 @@ class Telemetry:
     Args:
         version: Of this server.
         asked: The signals and the exporters of each.
+    Attributes:
+        traces: Whether spans are sent.
     """
 
     def __init__(self, version: str, asked: Mapping[str, tuple[str, ...]]) -> None:
         resource = Resource.create(_about(version))
         self._ends: list[Callable[[], object]] = []
         self._names: set[str] = set()
-        if "TRACES" in asked:
+        processors = _processors(asked.get("TRACES", ()))
+        self.traces = bool(processors)
+        if processors:
             provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-            for processor in _processors(asked["TRACES"]):
+            for processor in processors:
                 provider.add_span_processor(Scrubbed(processor, self._names))
             trace.set_tracer_provider(provider)
             fastmcp.settings.telemetry_mode = "native"
             self._ends.append(provider.shutdown)
-        if "METRICS" in asked:
-            readers = list(_readers(asked["METRICS"]))
+        if readers := _readers(asked.get("METRICS", ())):
             meters = MeterProvider(readers, resource, shutdown_on_exit=False)
             metrics.set_meter_provider(meters)
             self._ends.append(meters.shutdown)
@@ -101,6 +104,11 @@ class Telemetry:
             "almanac.calls.in_flight", "{call}", "Calls, reads and prompts that run."
         )
         self._ended = False
+
+    @property
+    def is_on(self) -> bool:
+        """Whether any of it can be sent."""
+        return bool(self._ends)
 
     def began(self, event: str, name: str) -> None:
         self._running.add(1)

@@ -37,7 +37,7 @@ def wanted(environ: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
 
 @functools.cache
 def started(version: str) -> "Telemetry | None":
-    """What traces and measures this process; None unless that is asked for and its packages are there."""
+    """What traces and measures this process; None unless that is asked for and can be done."""
     asked = wanted(os.environ)
     if not asked:
         return None
@@ -46,4 +46,5 @@ def started(version: str) -> "Telemetry | None":
     except ImportError:
         log.warning("OTEL_* variables ask for telemetry, which is not installed", install="almanac[otel]")
         return None
-    return Telemetry(version, asked)
+    telemetry = Telemetry(version, asked)
+    return telemetry if telemetry.is_on else None

@@ -1,6 +1,5 @@
 """Serves MCP over HTTP behind everything that an open port needs; docs/threats.md says what that is."""
 
-import os
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -25,7 +24,6 @@ from web.page import Page
 from web.patience import patient
 from web.requests import Requests
 from web.shape import OneShape
-from web.traced import Traced
 
 PATH = "/mcp"
 Guard = TypeVar("Guard")
@@ -66,17 +64,28 @@ def _direct(root: FastMCP) -> list[Middleware]:
     return [Middleware(Direct, root=root, path=PATH)]
 
 
+def _traced(root: FastMCP) -> list[Middleware]:
+    telemetry = tracing.started(root.version or "")  # when the server was made
+    if not (telemetry and telemetry.traces):
+        return []
+    from web.traced import Traced
+
+    return [Middleware(Traced, path=PATH)]
+
+
 def guarded(root: FastMCP, settings: Settings, access: Access | None) -> ASGIApp:
-    """The application, from the outside in: references, errors, names, CORS, tokens, gate, body, answers."""
-    inner = [Middleware(Body, most=settings.http.max_body), *_direct(root)]
-    if "TRACES" in tracing.wanted(os.environ):
-        inner.insert(1, Middleware(Traced, path=PATH))
+    """The application.
+
+    From the outside in: references, errors, names, the page, CORS, tokens, gate, body, span, answers.
+    """
+    gate = []
     if access:  # behind FastMCP's own, which has looked at the token by then
         record = _of_the(root, Audit).authentication
-        inner.insert(0, Middleware(Gate, access=access, path=PATH, record=record))
+        gate = [Middleware(Gate, access=access, path=PATH, record=record)]
+    body = Middleware(Body, most=settings.http.max_body)
     app: ASGIApp = root.http_app(
         path=PATH,
-        middleware=inner,
+        middleware=[*gate, body, *_traced(root), *_direct(root)],
         stateless_http=True,  # any process can answer any request, in both eras
         host_origin_protection=False,  # FastMCP's lets pages of any loopback port call
     )

@@ -192,10 +192,14 @@ def test_a_collector_that_is_gone_holds_nothing_up(stdio: Start, service: Servic
 LOADED = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
-import server
+import server, web.serve
 from config import Settings
 from pathlib import Path
-server.create_server(Settings.model_validate({"state_dir": Path(os.devnull) / "x", "transport": "http"}))
+settings = Settings.model_validate({"state_dir": Path(os.devnull) / "x", "transport": "http"})
+root = server.create_server(settings)
+web.serve.guarded(root, settings, None)
+print("web.traced" in sys.modules)
+print([type(guard).__name__ for guard in root.middleware if type(guard).__module__ == "middleware.measured"])
 watching = ("opentelemetry.sdk", "prometheus_client", "telemetry")
 print([name for name in sys.modules if name.startswith(watching)])
 import fastmcp
@@ -223,5 +227,19 @@ def test_nothing_is_imported_unless_the_variables_ask_for_it(env: dict[str, str]
         text=True,
         timeout=20,
     )
-    loaded, mode = done.stdout.splitlines()
-    assert (loaded != "[]", mode == "native") == (is_on, is_on), done.stderr
+    traced, guards, loaded, mode = done.stdout.splitlines()
+    found = (traced == "True", guards != "[]", loaded != "[]", mode == "native")
+    assert found == (is_on,) * 4, done.stderr
+
+
+def test_what_can_be_sent_nowhere_is_said_and_costs_no_call_anything() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, str(Path(SERVER).parent)],
+        env={**ENVIRON, "OTEL_TRACES_EXPORTER": "zipkin"},
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    said, traced, guards, _, mode = done.stdout.splitlines()
+    assert (traced, guards, mode) == ("False", "[]", "propagation_only"), done.stderr
+    assert "telemetry cannot be sent that way" in said
