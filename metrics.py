@@ -202,7 +202,7 @@ class Metrics:
 
     def _look(self) -> None:
         for name, domain in self._domains.items():
-            for one in domain.measured() if hasattr(domain, "measured") else ():
+            for one in domain.stats() if hasattr(domain, "stats") else ():
                 self._open.labels(name, one.provider).set(one.resting)
                 for what, counter in self._counts.items():
                     self._add(counter, getattr(one, what), name, one.provider)

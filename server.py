@@ -74,10 +74,10 @@ with deferred.models():
     from middleware.quotas import Quotas
     from middleware.running import Running
     from middleware.scopes import Scopes
+    from observability import Observability
     from redaction import secrets_of
     from state import State
     from tuning import FixedServer
-    from watch import Watch
 
 VERSION = "0.1.0"
 INSTRUCTIONS = """\
@@ -128,16 +128,16 @@ def create_server(
     counters = _counters(settings)
     quotas = Quotas(settings.limits, counters)
     running = Running()
-    watch = Watch(settings, VERSION)
+    observed = Observability(settings, VERSION)
     root = FixedServer(
         "almanac",
         INSTRUCTIONS.format(domains=", ".join(SUB_SERVERS[domain].about for domain in settings.servers)),
         version=VERSION,
         # Entered before the backends' and closed after them.
-        lifespan=_lifetime(state, audit, counters, *([asked] if asked else []), watch),
+        lifespan=_lifetime(state, audit, counters, *([asked] if asked else []), observed),
         auth=asked.provider if asked else None,
         middleware=[
-            *watch.guards,
+            *observed.guards,
             audit,
             Errors(),
             running,
@@ -174,13 +174,13 @@ def create_server(
     resources.hub.register(root, now, settings)
     if {"weather", "sql", "translate"} <= backends.keys():  # whose tools it names
         prompts.hub.register(root)
-    tools.aside.watch(root)
+    tools.aside.register(root)
     tuning.remember_lists(root, *([asked.granted] if asked else []))
     root.completion(complete_with(backends))
     probes = web.probes.Probes(backends, running, asked.granted if asked else None)
     probes.register(root)
     stores = {"audit": audit, "state": state, "counters": counters}
-    watch.complete(root, backends, quotas.used, stores, probes)
+    observed.complete(root, backends, quotas.used, stores, probes)
     if settings.include_tags:
         root.enable(tags=set(settings.include_tags), only=True)
     if settings.exclude_tags:

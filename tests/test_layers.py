@@ -76,7 +76,7 @@ MAY_IMPORT = {
     "metrics": set[str](),
     "tracing": {"telemetry"},
     "telemetry": {"reference"},
-    "watch": {"metrics", "tracing", "middleware", "web", "config"},
+    "observability": {"metrics", "tracing", "middleware", "web", "config"},
     "deferred": set[str](),
 }
 

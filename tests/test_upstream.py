@@ -24,7 +24,7 @@ from starlette.types import Receive, Scope, Send
 from errors import Unavailable
 from tests import fakes
 from tests.fakes.troubles import TROUBLES, Troubled
-from upstream import Breaker, Budget, Declined, Kept, Once, Upstream, deadline_in, measured
+from upstream import Breaker, Budget, Declined, Kept, Once, Upstream, deadline_in, stats_of
 from upstream.answers import retry_after
 
 SECRET = "k3y-canary"
@@ -414,7 +414,7 @@ async def test_what_had_to_be_asked_is_a_miss_and_only_that(fake: tuple[Troubled
         assert (service.counts.misses, service.counts.hits, service.counts.requests) == (1, 4, 1)
     async with opened(fake[1], store=shared) as service:
         await asyncio.gather(*(ask(service, q="x") for _ in range(5)))
-        (found,) = measured([service])
+        (found,) = stats_of([service])
         assert (found.shared, found.misses, found.hits, found.requests) == (1, 0, 4, 0)
 
 

@@ -55,7 +55,7 @@ async def put_back(context: Any, call_next: Callable[[Any], Awaitable[Any]]) -> 
     return answer
 
 
-def watch(server: FastMCP) -> None:
+def register(server: FastMCP) -> None:
     """Put back what the tools of this server and of those mounted on it lay aside; without, nothing is."""
     around_protocol(server).append(put_back)
 

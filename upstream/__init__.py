@@ -4,7 +4,7 @@ from upstream.answers import Declined, Final, Unusable, not_admitted, retry_afte
 from upstream.breaker import Breaker
 from upstream.budget import Budget
 from upstream.client import Upstream
-from upstream.counts import Counts, Measured, measured
+from upstream.counts import Counts, ProviderStats, stats_of
 from upstream.deadline import deadline_in
 from upstream.kept import Store
 from upstream.line import trust
@@ -18,16 +18,16 @@ __all__ = [
     "Declined",
     "Final",
     "Kept",
-    "Measured",
     "Once",
+    "ProviderStats",
     "Store",
     "Unusable",
     "Upstream",
     "asking",
     "deadline_in",
-    "measured",
     "not_admitted",
     "retry_after",
+    "stats_of",
     "trust",
     "why_no_connection",
 ]

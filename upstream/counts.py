@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 from upstream.breaker import Breaker
 
 
-class Measured(NamedTuple):
+class ProviderStats(NamedTuple):
     """One source since the start."""
 
     provider: str
@@ -48,13 +48,13 @@ class Counted(Protocol):
     def breaker(self) -> Breaker: ...
 
 
-def measured(sources: Iterable[Counted]) -> list[Measured]:
+def stats_of(sources: Iterable[Counted]) -> list[ProviderStats]:
     """What each source was asked; one with two addresses stands there once."""
     several: dict[str, list[Counted]] = {}
     for source in sources:
         several.setdefault(source.name, []).append(source)
     return [
-        Measured(
+        ProviderStats(
             name,
             any(one.breaker.wait_s() > 0 for one in ones),
             sum(one.counts.hits for one in ones),

@@ -14,7 +14,7 @@ import tracing
 from auth import Access
 from config import Settings
 from middleware.audit import Audit
-from middleware.measured import Measured
+from middleware.instrumentation import Instrumentation
 from middleware.running import Running
 from web.body import Body
 from web.ending import Server
@@ -104,8 +104,8 @@ def guarded(root: FastMCP, settings: Settings, access: Access | None) -> ASGIApp
         hosts.append(urlsplit(settings.auth.oauth_base_url).netloc)
     app = OneShape(Named(app, hosts, settings.allowed_origins, settings.host, settings.http.max_headers))
     running = _of_the(root, Running)
-    measured = next((guard for guard in root.middleware if isinstance(guard, Measured)), None)
-    return Requests(app, lambda: running.is_ending, measured.answered if measured else None)
+    meters = next((guard for guard in root.middleware if isinstance(guard, Instrumentation)), None)
+    return Requests(app, lambda: running.is_ending, meters.answered if meters else None)
 
 
 def _of_the(root: FastMCP, kind: type[Guard]) -> Guard:

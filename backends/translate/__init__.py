@@ -31,7 +31,7 @@ from backends.translate.results import (
 from config import TranslateSettings
 from errors import Refusal, TooMuch, Unavailable, Unknown, quote
 from state import State
-from upstream import Measured, measured
+from upstream import ProviderStats, stats_of
 
 __all__ = ["BatchResult", "Detection", "DocumentResult", "LanguageList", "TextResult", "Translator"]
 
@@ -209,9 +209,9 @@ class Translator:
             providers=tuple(states),
         )
 
-    def measured(self) -> list[Measured]:
+    def stats(self) -> list[ProviderStats]:
         """What each engine was asked."""
-        return measured(self._chain.links)
+        return stats_of(self._chain.links)
 
     def completers(self) -> dict[str, Any]:
         return {"target": self._complete, "language": self._complete}

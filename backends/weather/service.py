@@ -36,7 +36,7 @@ from backends.weather.sun import zone_of
 from config import WeatherSettings
 from errors import Unavailable
 from state import State
-from upstream import Kept, Measured, Upstream, deadline_in, measured
+from upstream import Kept, ProviderStats, Upstream, deadline_in, stats_of
 
 T = TypeVar("T")
 
@@ -222,9 +222,9 @@ class Weather:
             )
         return Health(state="ready", summary=f"{places}.", providers=providers)
 
-    def measured(self) -> list[Measured]:
+    def stats(self) -> list[ProviderStats]:
         """What each service was asked."""
-        return measured(self._services())
+        return stats_of(self._services())
 
     def _services(self) -> tuple[Upstream, ...]:
         """Those that are asked, whatever for."""

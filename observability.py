@@ -14,7 +14,7 @@ from config import Settings
 log = structlog.get_logger("almanac")
 
 
-class Watch:
+class Observability:
     """What is switched on, made when it is; open it with `async with`."""
 
     def __init__(self, settings: Settings, version: str) -> None:
@@ -34,9 +34,9 @@ class Watch:
         """What has to stand around every call."""
         if not self._parts:
             return []
-        from middleware.measured import Measured
+        from middleware.instrumentation import Instrumentation
 
-        return [Measured(tuple(self._parts))]
+        return [Instrumentation(tuple(self._parts))]
 
     def complete(
         self,
@@ -46,7 +46,7 @@ class Watch:
         stores: Mapping[str, Any],
         probes: Any,
     ) -> None:
-        """Watch the server that was composed meanwhile.
+        """Observe the server that was composed meanwhile.
 
         Args:
             root: The server.
