@@ -102,8 +102,8 @@ def application(tmp_path: Path) -> Path:
     edit(init, "    sql: SqlSettings", "    clock: ClockSettings = ClockSettings()\n    sql: SqlSettings")
     row = '    "clock": SubServer("a clock", Clock, (tools.clock,)),\n    "files": SubServer('
     edit(copy / "server.py", '    "files": SubServer(', row)
-    edit(copy / "server.py", "import tools.aside\n", "import tools.aside\nimport tools.clock\n")
-    edit(copy / "server.py", "import Sandbox\n", "import Sandbox\nfrom backends.clock import Clock\n")
+    edit(copy / "server.py", "import tools.aside\n", "import tools.aside\n    import tools.clock\n")
+    edit(copy / "server.py", "import Sandbox\n", "import Sandbox\n    from backends.clock import Clock\n")
     return copy
 
 
