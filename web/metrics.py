@@ -24,11 +24,11 @@ CONNECTIONS = 20
 log = structlog.get_logger("almanac")
 
 
-class Metrics(Protocol):
+class Exposed(Protocol):
     async def text(self, accept: str = "") -> tuple[bytes, str]: ...
 
 
-def add_metrics(server: FastMCP, metrics: Metrics, probes: Probes) -> None:
+def add_metrics(server: FastMCP, metrics: Exposed, probes: Probes) -> None:
     """Put it on the HTTP port, where an admin may see it, or everybody if nobody has a token."""
 
     @server.custom_route(PATH, methods=["GET"])
@@ -39,7 +39,7 @@ def add_metrics(server: FastMCP, metrics: Metrics, probes: Probes) -> None:
         return await _told(metrics, request)
 
 
-async def _told(metrics: Metrics, request: Request) -> Response:
+async def _told(metrics: Exposed, request: Request) -> Response:
     text, kind = await metrics.text(request.headers.get("accept", ""))
     return Response(text, headers={"content-type": kind, "cache-control": "no-store"})
 
@@ -51,7 +51,7 @@ class Port:
     their name mean this machine are refused; elsewhere the network says who reaches it.
     """
 
-    def __init__(self, metrics: Metrics, probes: Probes, settings: Settings) -> None:
+    def __init__(self, metrics: Exposed, probes: Probes, settings: Settings) -> None:
         self._metrics, self._probes, self._settings = metrics, probes, settings
         self._server: uvicorn.Server | None = None
 
