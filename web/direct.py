@@ -187,7 +187,7 @@ class _Exchange:
         self.message_metadata = ServerMessageMetadata(request_context=self.asked)
         self.request_id = self.request.id
         self._token = progress_token_from_params(self.request.params)
-        self._streams = False
+        self._streams = self._is_over = False
         self._turn = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -241,6 +241,7 @@ class _Exchange:
     async def end(self, answer: JSONRPCMessage, status: int) -> None:
         line = as_json(answer)
         async with self._turn:
+            self._is_over = True
             if self._streams:
                 await self._body(b"event: message\r\ndata: %b\r\n\r\n" % line, more=False)
                 return
@@ -253,9 +254,11 @@ class _Exchange:
 
     async def _write(self, data: bytes) -> None:
         async with self._turn:
+            if self._is_over:
+                return
             if not self._streams:
-                self._streams = True
                 await self.send({"type": "http.response.start", "status": 200, "headers": _EVENTS})
+                self._streams = True  # and not if it ended while a slow reader had it wait
             await self._body(data, more=True)
 
     async def _body(self, data: bytes, more: bool) -> None:

@@ -25,6 +25,7 @@ from web.direct import Direct
 
 HEADS = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
 BEGAN, ENDED = asyncio.Event(), asyncio.Event()
+LATER: list[asyncio.Task[None]] = []
 
 
 def application() -> FastMCP:
@@ -61,6 +62,20 @@ def application() -> FastMCP:
         finally:
             ENDED.set()
         return ""
+
+    @server.tool
+    async def tells_later(ctx: Context) -> str:
+        async def tell() -> None:
+            await asyncio.sleep(0.05)
+            await ctx.info("too late")
+
+        LATER.append(asyncio.create_task(tell()))
+        return "done"
+
+    @server.tool
+    async def is_held() -> str:
+        await asyncio.sleep(0.05)
+        return "done"
 
     @server.resource("almanac://page")
     def page() -> str:
@@ -338,6 +353,51 @@ async def test_a_long_call_is_not_silent(asked: dict[str, Any], monkeypatch: pyt
     async with root._lifespan_manager():
         await asyncio.wait_for(Direct(nowhere, root, "/mcp")(asked, incoming.get, send), 5)
     assert sent == [b"start", b": ping\r\n\r\n", b": ping\r\n\r\n", b": ping\r\n\r\n"]
+
+
+async def exchanged(asked: dict[str, Any], name: str, send: Any) -> None:
+    root = application()
+    given: list[Message] = [{"type": "http.request", "body": json.dumps(call(name)).encode()}]
+
+    async def receive() -> Message:
+        return given.pop() if given else await asyncio.Event().wait()  # type: ignore[return-value]  # never
+
+    async def nowhere(*_: Any) -> None:
+        raise AssertionError("it is answered directly")
+
+    async with root._lifespan_manager():
+        await asyncio.wait_for(Direct(nowhere, root, "/mcp")(asked, receive, send), 5)
+
+
+async def test_what_is_told_after_the_answer_is_dropped(asked: dict[str, Any]) -> None:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        assert not sent or sent[-1].get("more_body", True), "the answer is complete"
+        sent.append(message)
+
+    await exchanged(asked, "tells_later", send)
+    await asyncio.wait_for(LATER[-1], 5)
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+
+
+async def test_a_stream_that_a_slow_reader_kept_from_beginning_is_an_answer_all_the_same(
+    asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.direct.PING_S", 0.01)
+    monkeypatch.setattr("web.direct.WATCH_S", 0.01)
+    sent: list[Message] = []
+    held = asyncio.Event()
+
+    async def send(message: Message) -> None:
+        if not held.is_set():  # as uvicorn waits before it sends while a client has too much to read
+            held.set()
+            await asyncio.Event().wait()
+        sent.append(message)
+
+    await exchanged(asked, "is_held", send)
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+    assert json.loads(sent[-1]["body"])["result"]["structuredContent"] == {"result": "done"}
 
 
 async def test_without_a_way_to_the_protocols_server_all_is_mcps(monkeypatch: pytest.MonkeyPatch) -> None:
