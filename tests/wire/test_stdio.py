@@ -67,7 +67,7 @@ ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELEC
 def test_a_signal_in_the_middle_of_work_ends_the_server_and_whatever_it_started(
     stdio: Start, sent: signal.Signals
 ) -> None:
-    server = stdio(env={"ALMANAC_SQL_TIMEOUT": "60"})
+    server = stdio(env={"ALMANAC_SQL_TIMEOUT": "60", "ALMANAC_SHUTDOWN_GRACE": "0"})
     server.initialize()
     call = {"name": "sql_query", "arguments": {"sql": ENDLESS}}
     server.send({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call})
