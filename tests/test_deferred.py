@@ -20,6 +20,7 @@ def built(code: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_the_server_builds_few_of_the_protocols_models_when_it_is_imported() -> None:
     """When this fails, mcp defers them itself or is imported before: then `deferred.models` can go."""
     done = built(
@@ -46,6 +47,7 @@ def test_afterwards_models_and_adapters_are_built_at_once_as_ever() -> None:
     assert pydantic.TypeAdapter is ADAPTER
 
 
+@pytest.mark.slow
 def test_adapters_that_the_server_never_asks_still_answer() -> None:
     method = built(
         "import server, mcp_types as t\n"

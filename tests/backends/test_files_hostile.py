@@ -207,6 +207,7 @@ def told_of(root: Path, mechanism: Mechanism, path: str) -> str:
         held.beneath.close()
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from(NASTY), min_size=1, max_size=6), st.sampled_from(["/", "//", "/./", "\\"]))
 @examples(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_combination_of_names_gets_out(
