@@ -20,7 +20,7 @@ from fastmcp.tools import FunctionTool, Tool, ToolResult
 from fastmcp.utilities.versions import VersionSpec
 from mcp.types import CallToolResult, TextContent
 from pydantic import BaseModel
-from pydantic_core import PydanticSerializationError, from_json
+from pydantic_core import from_json
 
 Hook = Callable[..., Awaitable[Any]]
 NEEDED = {
@@ -56,16 +56,18 @@ class Quick(FunctionTool):
     def convert_result(self, raw_value: Any) -> ToolResult:
         # Not what is a result already, which FastMCP takes apart, nor a model in place of another.
         is_its_own = type(raw_value) is self.return_type and self.output_schema
+        is_wrapped = "x-fastmcp-wrap-result" in (self.output_schema or {})  # what may be no object
         is_made = isinstance(raw_value, ToolResult | CallToolResult) or not isinstance(raw_value, BaseModel)
-        if not is_its_own or is_made:
+        if not is_its_own or is_wrapped or is_made:
             return super().convert_result(raw_value)
         try:
-            text = raw_value.model_dump_json(by_alias=True)
-        except PydanticSerializationError:  # half a character
+            text = raw_value.model_dump_json()
+            structured = from_json(text)
+        except ValueError:  # half a character; a number of 4,301 digits
             return super().convert_result(raw_value)
         return ToolResult.model_construct(
             content=[TextContent(type="text", text=text)],
-            structured_content=from_json(text),
+            structured_content=structured,
             meta=None,
             is_error=False,
         )

@@ -11,7 +11,7 @@ from fastmcp import Client, Context, FastMCP
 from fastmcp.exceptions import ToolError
 from fastmcp.server.auth import AccessToken, AuthContext
 from fastmcp.server.middleware import Middleware
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from tuning import NEEDED, FixedServer, remember_lists, tell_missing, tell_schemas
 
@@ -75,6 +75,43 @@ async def test_a_model_is_the_same_result_as_in_fastmcp(value: Named) -> None:
             given.append((await server.call_tool("named")).model_dump())
         except ToolError as error:
             given.append({"error": str(error)})
+    assert given[0] == given[1]
+
+
+class Renamed(BaseModel):
+    model_config = ConfigDict(populate_by_name=True)
+    by_both: int = Field(1, alias="byBoth")
+    when_sent: int = Field(2, serialization_alias="whenSent")
+
+
+class Numbers(RootModel[list[int]]):
+    pass
+
+
+class Either(RootModel[int | dict[str, int]]):
+    pass
+
+
+class Huge(BaseModel):
+    number: int = 10**4400
+
+
+@pytest.mark.parametrize(
+    "value",
+    [Renamed(), Numbers([1, 2]), Either({"a": 1}), Huge()],
+    ids=["names", "no object", "not always an object", "digits"],
+)
+async def test_a_model_of_another_form_is_the_same_result_as_in_fastmcp(value: BaseModel) -> None:
+    given = []
+    for make in (FixedServer, FastMCP):
+        server = make("server")
+
+        def made() -> Any:
+            return value
+
+        made.__annotations__["return"] = type(value)
+        server.tool(made)
+        given.append((await server.call_tool("made")).model_dump())
     assert given[0] == given[1]
 
 
