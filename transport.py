@@ -35,12 +35,9 @@ from pydantic import ValidationError
 
 import tuning
 import wire
+from ending import ANSWER_S, CLOSE_S, UNREAD_S, Patience, end_within
 from tools import aside
 
-UNREAD_SECONDS = 1.0  # at the end, for a client to read on; one that reads nothing would hold us
-ANSWER_SECONDS = 1.0  # for refusals to calls that were not finished
-CLOSE_SECONDS = 5.0  # for backends to close what they have open
-LOOK_SECONDS = 0.01
 LONGEST_MESSAGE = 16_000_000  # bytes
 MOST_UNREAD = 16_000_000  # bytes of answers; beyond it no further message is read
 
@@ -95,9 +92,8 @@ class _Answers:
         self._count(len(line))
         self._sink.write(line)
         try:
-            await self._sink.drain()
-        except ConnectionError:  # nobody reads any more: the input will end as well
-            pass
+            with contextlib.suppress(ConnectionError):  # nobody reads any more: the input will end as well
+                await self._sink.drain()
         finally:
             self._count(-len(line))
 
@@ -111,10 +107,6 @@ class _Answers:
     async def are_read(self) -> None:
         """Wait while the client has much to read: one that only asks would fill our memory with answers."""
         await self._room.wait()
-
-    def all_is_asked(self) -> None:
-        """Nothing more will be read from the client, so nothing waits for it to read."""
-        self._room.set()
 
     def are_given(self) -> bool:
         """Whether nobody waits for one, or nobody is there to read it."""
@@ -148,6 +140,10 @@ class _Source(asyncio.StreamReader):
         super().feed_eof()
         self.ended()
 
+    def set_exception(self, exc: BaseException) -> None:
+        """A socket that was closed before all was read from it: an end as well."""
+        self.feed_eof()
+
 
 class _Messages:
     """Messages from the client, a line each: what the protocol's server reads from.
@@ -161,10 +157,10 @@ class _Messages:
         self._open = True
 
     async def receive(self) -> SessionMessage | Exception:
-        while self._open:
+        while self._open and not self._end.over.is_set():
             await self._answers.are_read()
             if not (line := await self._line()):
-                await self._end.wait(self._answers)
+                await self._end.over.wait()
                 break
             text = line.decode("utf-8", "replace")
             try:
@@ -233,56 +229,62 @@ def _what_is_wrong(line: str) -> tuple[str | int | None, int, str]:
     return known, INVALID_REQUEST, "This is not a JSON-RPC 2.0 request, notification or response."
 
 
-class _End:
+class _End(Patience):
     """What is done once nothing more comes in: calls are finished, or refused, and their answers read.
 
     Args:
         end_calls: Has every call that runs answered with a refusal.
-        grace_s: Seconds that calls have to finish.
+        grace_s: Seconds that calls have to finish, and their answers to be read.
     """
 
-    def __init__(self, end_calls: Callable[[], None], grace_s: float) -> None:
-        self._end_calls, self._grace_s = end_calls, grace_s
-        self.hurry = False  # a second signal has come
+    def __init__(
+        self, source: _Source, answers: _Answers, end_calls: Callable[[], None], grace_s: float
+    ) -> None:
+        super().__init__()
+        self._source, self._answers, self._end_calls, self._grace_s = source, answers, end_calls, grace_s
+        self._task: asyncio.Task[None] | None = None
+        self.over = asyncio.Event()
+        source.ended = self.begin
 
-    async def wait(self, answers: _Answers) -> None:
-        wire.end_within(2 * self._grace_s + ANSWER_SECONDS + UNREAD_SECONDS + CLOSE_SECONDS)
-        await self._until(answers.are_given, self._grace_s)
+    def begin(self) -> None:
+        """Have it done; who reads messages may be held up by a client that does not read answers."""
+        if self._task is None:
+            end_within(self._grace_s + ANSWER_S + UNREAD_S + CLOSE_S)
+            self._task = asyncio.get_running_loop().create_task(self._run())
+            self._task.add_done_callback(lambda _: self.over.set())
+
+    async def _run(self) -> None:
+        deadline, answers = time.monotonic() + self._grace_s, self._answers
+        await self.until(self._all_is_answered, self._grace_s)
         self._end_calls()
-        await self._until(answers.are_given, ANSWER_SECONDS, even_now=True)
-        deadline, left = time.monotonic() + self._grace_s, answers.left + 1
-        while 0 < answers.left < left and time.monotonic() < deadline:  # whoever reads slowly reads on
-            left = answers.left
-            await self._until(lambda: not answers.left, UNREAD_SECONDS)
+        await self.until(self._all_is_answered, ANSWER_S, even_now=True)
+        left = answers.left + 1
+        while 0 < answers.left < left:  # whoever reads slowly reads on while there is time
+            left = answers.left if time.monotonic() < deadline else 0
+            await self.until(lambda: not answers.left, UNREAD_S)
         if answers.left:
             answers.give_up()
 
-    async def _until(self, done: Callable[[], bool], seconds: float, even_now: bool = False) -> None:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and (even_now or not self.hurry):
-            if done():
-                break
-            await asyncio.sleep(LOOK_SECONDS)
+    def _all_is_answered(self) -> bool:
+        return self._source.at_eof() and self._answers.are_given()
 
 
 @contextlib.asynccontextmanager
 async def _pipes(end_calls: Callable[[], None], grace_s: float) -> AsyncIterator[tuple[_Messages, _Answers]]:
     loop = asyncio.get_running_loop()
-    reader = _Source(LONGEST_MESSAGE)
-    source, _ = await loop.connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(wire.divert_input(), "rb", 0)
-    )
     sink, protocol = await loop.connect_write_pipe(
         lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()),
         os.fdopen(os.dup(sys.stdout.buffer.fileno()), "wb", 0),
     )
     sink.set_write_buffer_limits(0)  # so that a flush waits until all of it is written
-    end = _End(end_calls, grace_s)
+    answers, reader = _Answers(asyncio.StreamWriter(sink, protocol, None, loop)), _Source(LONGEST_MESSAGE)
+    end = _End(reader, answers, end_calls, grace_s)
+    source, _ = await loop.connect_read_pipe(  # last: it may end at once
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(wire.divert_input(), "rb", 0)
+    )
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _leave, loop, number, source, end)
     try:
-        answers = _Answers(asyncio.StreamWriter(sink, protocol, None, loop))
-        reader.ended = answers.all_is_asked
         yield _Messages(reader, answers, end), answers
     finally:
         source.close()

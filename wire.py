@@ -5,15 +5,12 @@ would reach the client as a broken message. `claim()` runs before anything else 
 nothing but the standard library. (Under `fastmcp run server.py` the imports are FastMCP's to guard.)
 """
 
-import faulthandler
 import io
 import os
 import select
 import signal
 import sys
 from typing import Any, TextIO
-
-UNREAD_S = 1.0  # for what an end says to be read
 
 
 class _Wire(io.TextIOWrapper):
@@ -78,14 +75,3 @@ def end_on_signals() -> None:
 
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGINT, leave)
-
-
-def end_within(seconds: float) -> None:
-    """End the process after so many seconds, whatever hangs: called once it is to end by itself anyway.
-
-    It says then where each thread stands, and its status is 1. A second call takes the place of the first.
-    """
-    # Neither Python nor a lock is needed: a handler may set this, and native code may hold the interpreter.
-    faulthandler.dump_traceback_later(seconds, exit=True, file=2)
-    if sys.platform != "win32":  # should nobody read what it says, and the writing wait
-        signal.setitimer(signal.ITIMER_REAL, seconds + UNREAD_S)

@@ -6,12 +6,11 @@ grace; those that are not are answered with a refusal. Then whatever is open is 
 the waiting out, and whatever hangs, the process ends in time.
 """
 
-import asyncio
 import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from socket import socket
 from types import FrameType
 from typing import Any
@@ -21,13 +20,10 @@ import structlog
 import uvicorn
 from uvicorn.server import HANDLED_SIGNALS
 
+from ending import ANSWER_S, CLOSE_S, Patience, end_within
 from middleware.running import Running
-from wire import end_within
 
 LINGER_S = 0.5  # for requests that were sent before their sender could know
-ANSWER_S = 1.0  # for refusals to be read, and again for connections to close
-CLOSE_S = 5.0  # for backends to close what they have open
-LOOK_S = 0.02
 AGAIN_S = 0.5  # a Ctrl-C reaches a worker from the terminal and from the first process
 
 log = structlog.get_logger("almanac")
@@ -47,7 +43,7 @@ class Server(uvicorn.Server):
         self._told_at: float | None = None
         self._told_by = 0
         self._ends_at = 0.0
-        self._hurry = False
+        self._patience = Patience()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -74,7 +70,7 @@ class Server(uvicorn.Server):
             self._ends_at = now + LINGER_S + self._grace_s + 2 * ANSWER_S + CLOSE_S
             end_within(self._ends_at - now)
         elif sig == self._told_by or now > self._told_at + AGAIN_S:
-            self._hurry = True
+            self._patience.hurry = True
             end_within(min(self._ends_at - now, 2 * ANSWER_S + CLOSE_S))
             signal.signal(sig, signal.SIG_DFL)  # a third one ends the process where it stands
 
@@ -88,7 +84,7 @@ class Server(uvicorn.Server):
             if not _is_idle(connection):
                 connection.cycle.keep_alive = False
         if self._told_at is not None:
-            await self._until(lambda: False, LINGER_S)
+            await self._patience.until(lambda: False, LINGER_S)
         for server in self.servers:
             server.close()
         for one in sockets or []:
@@ -96,14 +92,14 @@ class Server(uvicorn.Server):
         for connection in self._connections():
             if _is_idle(connection):
                 connection.shutdown()
-        await self._until(self._nothing_is_owed, self._grace_s)
+        await self._patience.until(self._nothing_is_owed, self._grace_s)
         if left := len(self._running):
             log.warning("calls were not finished in time", calls=left, seconds=self._grace_s)
         self._running.end()
-        await self._until(self._nothing_is_owed, ANSWER_S, even_now=True)
+        await self._patience.until(self._nothing_is_owed, ANSWER_S, even_now=True)
         for connection in self._connections():
             _leave(connection)
-        await self._until(lambda: not self._connections() and not self.server_state.tasks, ANSWER_S)
+        await self._patience.until(lambda: not self._connections() and not self.server_state.tasks, ANSWER_S)
         for connection in self._connections():
             connection.transport.abort()
         for task in tuple(self.server_state.tasks):
@@ -116,16 +112,6 @@ class Server(uvicorn.Server):
     def _nothing_is_owed(self) -> bool:
         """Whether no call runs and no answer waits; a stream without a call never ends by itself."""
         return not len(self._running) and not any(map(_is_owed, self._connections()))
-
-    async def _until(self, done: Callable[[], bool], seconds: float, even_now: bool = False) -> None:
-        """Wait until it is done, and was a moment before: between a call and its answer nothing runs."""
-        deadline, before = time.monotonic() + seconds, False
-        while time.monotonic() < deadline and not (self._hurry and not even_now):
-            now = done()
-            if now and before:
-                return
-            before = now
-            await asyncio.sleep(LOOK_S)
 
 
 def _is_idle(connection: Any) -> bool:

@@ -345,8 +345,8 @@ HANGS = {
 
 
 def hanging(how: str, stderr: int) -> "subprocess.Popen[bytes]":
-    told = "wire.end_within(9); wire.end_within(0.2); secret = 'known'"
-    code = f"import ctypes, os, signal, time, wire; {told}; {how}"
+    told = "ending.end_within(9); ending.end_within(0.2); secret = 'known'"
+    code = f"import ctypes, os, signal, time, ending; {told}; {how}"
     return subprocess.Popen([sys.executable, "-c", code], cwd=SERVER.parent, stderr=stderr)
 
 
@@ -372,3 +372,47 @@ def test_where_nobody_reads_what_it_says_it_is_ended_all_the_same() -> None:
     finally:
         os.close(reading)
         os.close(writing)
+
+
+@pytest.mark.parametrize("how", ["the end of input", "SIGTERM"])
+def test_over_stdio_a_call_and_its_slow_reader_have_one_grace_together(stdio: Start, how: str) -> None:
+    env = {"ALMANAC_SHUTDOWN_GRACE": "3", "ALMANAC_SQL_TIMEOUT": "60", "ALMANAC_SQL_MAX_BYTES": "9000000"}
+    server = stdio(env=env)
+    server.initialize()
+    large = {"sql": LARGE.format("printf('%080000d', i)")}
+    server.send(message("sql_query", large, "legacy"), message(*NEVER, "legacy", 2))
+    time.sleep(1.5)
+    end(server, how)
+    begun = time.monotonic()
+    assert server.process.stdout is not None
+    while server.process.stdout.read1(65536):  # type: ignore[attr-defined]  # a buffered reader
+        time.sleep(0.1)
+    assert time.monotonic() - begun < 3 + 1 + 1, "the grace, a second of reading, and what is in the pipe"
+    assert end_of(server) == 0
+
+
+@pytest.mark.parametrize("how", ["the end of input", "SIGTERM"])
+def test_over_stdio_who_asks_much_and_reads_nothing_holds_it_no_longer(stdio: Start, how: str) -> None:
+    env = {"ALMANAC_SHUTDOWN_GRACE": "1", "ALMANAC_SQL_MAX_BYTES": "9000000"}
+    server = stdio(env=env)
+    server.initialize()
+    large = {"sql": LARGE.format("printf('%080000d', i)")}
+    server.send(*(message("sql_query", large, "legacy", number) for number in range(1, 13)))
+    time.sleep(2)
+    end(server, how)
+    with within(6):
+        assert server.process.wait(15) == 0
+
+
+@pytest.mark.parametrize("how", ["the end of input", "SIGTERM"])
+def test_over_stdio_a_refusal_that_nobody_reads_does_not_hold_it(stdio: Start, how: str) -> None:
+    server = stdio(env={"ALMANAC_SHUTDOWN_GRACE": "1", "ALMANAC_SQL_MAX_BYTES": "9000000"})
+    server.initialize()
+    large = {"sql": LARGE.format("printf('%080000d', i)")}
+    server.send(message("sql_query", large, "legacy"))
+    time.sleep(1.5)
+    server.send(b"this is no message", message("status", {}, "legacy", 2))
+    time.sleep(0.2)
+    end(server, how)
+    with within(5):
+        assert server.process.wait(15) == 0
