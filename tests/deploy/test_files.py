@@ -146,6 +146,14 @@ def test_what_would_have_finished_is_not_killed(compose: dict[str, Any]) -> None
     grace = int(configured()["ALMANAC_SHUTDOWN_GRACE"])
     waits = int(pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1])
     assert pod["terminationGracePeriodSeconds"] >= waits + grace + closing
+    page = (HERE / "docs" / "operations.md").read_text().replace("\\\n", "")
+    commands = re.findall(r"^docker run .*", page, re.MULTILINE)
+    assert len(commands) >= 3
+    for command in commands:
+        assert (
+            int((re.findall(r"--stop-timeout (\d+)", command) or [0])[0])
+            >= started({}).shutdown_grace + closing
+        )
     unit = UNIT.read_text()
     grace = int(re.findall(r"ALMANAC_SHUTDOWN_GRACE=(\d+)", unit)[0])
     assert int(re.findall(r"TimeoutStopSec=(\d+)", unit)[0]) >= grace + closing
