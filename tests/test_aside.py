@@ -67,3 +67,18 @@ def test_a_value_that_json_can_hold_arrives_as_it_is(value: object) -> None:
     found = json.loads(line)["result"]["structuredContent"]
     assert found["rows"] == [[1]]
     assert found["value"] == value or (value != value and found["value"] is None)
+
+
+@pytest.mark.parametrize("beside", ["half \ud800", 2**70])
+def test_what_is_no_number_is_null_whatever_stands_beside_it(beside: object) -> None:
+    rows = aside.Encoded([(float("inf"), "a")], b'[[null,"a"]]')
+    result = {"structuredContent": {"rows": rows, "value": float("nan"), "beside": beside}}
+    line = aside.as_json(JSONRPCResponse(jsonrpc="2.0", id=1, result=result))
+    found = json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert found["result"]["structuredContent"] == {"rows": [[None, "a"]], "value": None, "beside": beside}
+
+
+@pytest.mark.parametrize("structured", [[1, 2], "text", 5, None])
+def test_structured_content_that_is_no_object_arrives_as_it_is(structured: object) -> None:
+    line = aside.as_json(JSONRPCResponse(jsonrpc="2.0", id=1, result={"structuredContent": structured}))
+    assert json.loads(line)["result"] == {"structuredContent": structured}

@@ -63,17 +63,26 @@ def register(server: FastMCP) -> None:
 def as_json(message: JSONRPCMessage) -> bytes:
     """A message as one line of JSON; rows that are JSON already are not walked again."""
     if not isinstance(message, JSONRPCResponse):
-        return json.dumps(message.model_dump(mode="json", by_alias=True, exclude_unset=True)).encode()
+        return _walked(message)
     line = {"jsonrpc": "2.0", "id": message.id, "result": message.result}
     try:
         # 0.14 ms for a page of 1 MB in both its forms; pydantic takes 3.8.
         return orjson.dumps({**line, "result": _with_fragments(message.result)})
     except TypeError:  # half a character, or a number of more than 64 bits
-        return json.dumps(line).encode()
+        pass
+    try:
+        return json.dumps(line, allow_nan=False).encode()
+    except ValueError:  # what is no number is null, as above
+        return _walked(message)
+
+
+def _walked(message: JSONRPCMessage) -> bytes:
+    return json.dumps(message.model_dump(mode="json", by_alias=True, exclude_unset=True)).encode()
 
 
 def _with_fragments(result: dict[str, Any]) -> dict[str, Any]:
-    if not (structured := result.get("structuredContent")):
+    structured = result.get("structuredContent")
+    if not isinstance(structured, dict):
         return result
     return result | {
         "structuredContent": {
