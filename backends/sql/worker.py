@@ -115,7 +115,7 @@ class Worker:
                 while "more" in (part := await self._receive()):
                     if write is None:
                         self._gathered.take(part)
-                    else:
+                    elif "piece" in part:  # what was stopped may have been no export
                         await write(part["piece"], part["rows"])
         except TimeoutError as error:
             raise Overstayed from error

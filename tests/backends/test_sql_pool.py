@@ -76,6 +76,22 @@ async def test_a_cancelled_call_stops_its_statement_within_50_ms_and_its_child_t
         assert children() == child
 
 
+async def test_a_call_cancelled_while_its_rows_come_in_parts_leaves_its_child_to_the_next(
+    opened: Open,
+) -> None:
+    large = "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 90) "
+    async with opened(timeout=20, connections=1, max_bytes=9_000_000) as databases:
+        await databases.query("SELECT 1")
+        child = children()
+        for wait in range(8):
+            call = asyncio.create_task(databases.query(large + "SELECT printf('%080000d', i) FROM n"))
+            await asyncio.sleep(0.002 + wait * 0.004)
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+            assert (await databases.query("SELECT 2")).rows == [(2,)]
+        assert children() == child
+
+
 async def test_a_cancelled_call_that_heeds_nothing_ends_with_its_child(opened: Open) -> None:
     async with opened(timeout=20, connections=1) as databases:
         await databases.query("SELECT 1")
