@@ -24,6 +24,7 @@ Serve = Callable[[Settings, list[socket.socket]], None]
 REST_S = 1.0  # before one that died is replaced, so that one that always dies is no load
 SHORT_S = 10.0  # who ends sooner than this again and again cannot serve
 MOST_SHORT = 3
+END_S = 9.0  # besides the grace; a worker that hangs ends itself before
 BACKLOG = 2048  # connections that may wait to be taken, as uvicorn has it
 
 _spawn = multiprocessing.get_context("spawn")  # forking copies locks, and on macOS what must not be copied
@@ -46,6 +47,7 @@ class _Workers:
         self._running: dict[SpawnProcess, float] = {}  # and when each began
         self._signals = 0  # that came
         self._obeyed = 0
+        self._ends_at: float | None = None
         self._short = 0
 
     def run(self) -> int:
@@ -62,8 +64,11 @@ class _Workers:
             for _ in range(self._settings.workers):
                 self._start(listening)
             while self._running:
-                wait([self._woken, *(process.sentinel for process in self._running)])
+                left = None if self._ends_at is None else max(0.0, self._ends_at - time.monotonic())
+                wait([self._woken, *(process.sentinel for process in self._running)], left)
                 self._obey(listening)
+                if left == 0.0:  # they end themselves before, unless somebody has stopped them
+                    self._kill()
                 for process in [one for one in self._running if not one.is_alive()]:
                     lived_s = time.monotonic() - self._running.pop(process)
                     self._replace(process, lived_s, listening)
@@ -78,13 +83,18 @@ class _Workers:
         """Ask all to end, or make them if they were asked before."""
         while self._obeyed < self._signals:
             listening.close()  # nobody may wait here for workers that take none
-            for process in self._running:
-                if self._obeyed:
-                    process.kill()
-                else:
+            if self._obeyed:
+                self._kill()
+            else:
+                self._ends_at = time.monotonic() + self._settings.shutdown_grace + END_S
+                for process in self._running:
                     process.terminate()
             self._obeyed += 1
             self._woken.recv(1)
+
+    def _kill(self) -> None:
+        for process in self._running:
+            process.kill()
 
     def _start(self, listening: socket.socket) -> None:
         if self._signals:

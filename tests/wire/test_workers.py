@@ -81,6 +81,16 @@ def test_a_signal_ends_all_of_them_and_the_status_is_zero(server: Http, number: 
     assert all(has_ended(worker) for worker in before)
 
 
+def test_a_worker_that_has_been_stopped_holds_the_end_no_longer_than_a_hanging_one(tmp_path: Path) -> None:
+    env = {"ALMANAC_WORKERS": "2", "ALMANAC_STATE_DIR": str(tmp_path), "ALMANAC_SHUTDOWN_GRACE": "0.1"}
+    with Http(env) as server:
+        before = wait_for_workers(server, 2)
+        os.kill(min(before), signal.SIGSTOP)
+        server.process.terminate()
+        assert server.process.wait(12) == 0
+        assert all(has_ended(worker) for worker in before)
+
+
 def test_workers_whose_first_process_is_killed_end(server: Http) -> None:
     before = wait_for_workers(server, 2)
     server.process.kill()
