@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from mcp.types import JSONRPCResponse
 
+import tools
 from config import Settings
 from server import create_server
 from tests.conftest import Connect
@@ -82,3 +83,13 @@ def test_what_is_no_number_is_null_whatever_stands_beside_it(beside: object) -> 
 def test_structured_content_that_is_no_object_arrives_as_it_is(structured: object) -> None:
     line = aside.as_json(JSONRPCResponse(jsonrpc="2.0", id=1, result={"structuredContent": structured}))
     assert json.loads(line)["result"] == {"structuredContent": structured}
+
+
+async def test_a_client_that_cannot_be_told_still_gets_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone:
+        async def info(self, _: str) -> None:
+            raise ConnectionError
+
+    monkeypatch.setattr("tools.TELL_S", 0.0)
+    async with tools.telling(Gone(), "Doing it."):  # type: ignore[arg-type]  # all that it asks of a Context
+        await asyncio.sleep(0.02)

@@ -81,8 +81,9 @@ async def telling(ctx: Context, doing: str) -> AsyncIterator[None]:
         yield
     finally:
         timer.cancel()
-        for one in told:
-            await one
+        await asyncio.gather(
+            *told, return_exceptions=True
+        )  # a client that cannot be told still gets the result
 
 
 class Progress:
