@@ -56,7 +56,7 @@ class Metrics:
         self._directory = os.environ.get(SHARED, "")
         library.disable_created_metrics()  # type: ignore[no-untyped-call]  # has no types
         self._registry = library.CollectorRegistry()
-        self._seen: dict[tuple[str, ...], float] = {}
+        self._seen: dict[tuple[Any, ...], float] = {}
         self._domains: Mapping[str, Any] = {}
         self._health: Callable[[], Awaitable[Mapping[str, Any]]] | None = None
         self._quotas: Mapping[str, int] = {}
@@ -215,7 +215,7 @@ class Metrics:
 
     def _add(self, counter: Any, now: float, *labels: str) -> None:
         """What has been counted elsewhere since the last look."""
-        key = (counter._name, *labels)
+        key = (counter, *labels)
         more, self._seen[key] = now - self._seen.get(key, 0), now
         counter.labels(*labels).inc(max(0, more))
 

@@ -44,7 +44,7 @@ def started(version: str) -> "Telemetry | None":
     try:
         from telemetry import Telemetry
     except ImportError:
-        log.warning("OTEL_* variables ask for telemetry, which is not installed", install="almanac[otel]")
+        log.warning("OTEL_* variables ask for telemetry; install the extra `otel` of pyproject.toml")
         return None
     telemetry = Telemetry(version, asked)
     return telemetry if telemetry.is_on else None

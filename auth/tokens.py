@@ -42,7 +42,7 @@ class Tokens(TokenVerifier):
         if found is None:
             return None
         return AccessToken(
-            token="***",  # noqa: S106 - what came in is needed no more, and nobody can print it now
+            token="***",  # noqa: S106 - no password: it stands for the token, which nothing can print then
             client_id=found.name,
             subject=found.name,
             scopes=list(found.scopes),

@@ -100,7 +100,8 @@ def _by_ripgrep(expression: str, ripgrep: str) -> Finder:
 
     def lines(block: bytes) -> list[bytes]:
         try:
-            ended = subprocess.run(  # noqa: S603 - a fixed command; the expression is one argument's end
+            # Without a shell; of the caller's it has the expression alone, as a part of one argument.
+            ended = subprocess.run(  # noqa: S603 - it asks to look where a command is from, as said above
                 [ripgrep, *options, f"--regexp={expression}", "--", "-"],
                 input=block, capture_output=True, check=False, env={}, timeout=_PATIENCE_S,
             )  # fmt: skip

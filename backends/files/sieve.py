@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Self
+from typing import IO, Self, cast
 
 from backends.files.beneath import Opened
 from backends.files.work import Work
@@ -68,7 +68,8 @@ class Sieve:
         # What is hidden is never opened, and a history is often most of a tree.
         command += [f"--glob=!{name}/" for name in _HISTORIES if hides(name)]
         self._found = bytearray()
-        self._process = subprocess.Popen(  # noqa: S603 - no word of it is the caller's but the expression
+        # Without a shell; of the caller's it has the expression alone, as a part of one argument.
+        self._process = subprocess.Popen(  # noqa: S603 - it asks to look where a command is from, as said above
             [*command, f"--regexp={looked_for}", "--", "./"],
             cwd=f"/proc/self/fd/{directory.where}",
             env={},
@@ -76,6 +77,7 @@ class Sieve:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
+        self._output = cast("IO[bytes]", self._process.stdout)  # asked for as a pipe
         if sys.platform == "linux":
             import resource
 
@@ -89,13 +91,11 @@ class Sieve:
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.wait()
-        if self._process.stdout:
-            self._process.stdout.close()
+        self._output.close()
 
     def candidates(self, work: Work) -> dict[str, set[str]] | None:
         """The names of candidates by directory, from where it began; None if it failed or took too long."""
-        assert self._process.stdout is not None  # noqa: S101 - opened as a pipe
-        output = self._process.stdout.fileno()
+        output = self._output.fileno()
         until = work.clock() + (work.deadline - work.clock()) / _SHARE
         ready = select.poll()
         ready.register(output, select.POLLIN)

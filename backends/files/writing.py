@@ -130,7 +130,7 @@ class NewFile:
                     self._quota.take_file()
                     self._files = 1
                 self._handle = os.open(place.at(self._part), _NEW, _MODE, dir_fd=place.held)
-                self._take_after(replaced, mode)
+                _take_after(self._handle, replaced, mode)
                 if place.held is not None:
                     root.leftovers.sweep(place.held, os.fstat(self._handle).st_ctime)
             except OSError as error:
@@ -175,15 +175,6 @@ class NewFile:
                     rest = rest[os.write(self._handle, rest) :]
             except OSError as error:
                 refuse(error, self._path)
-
-    def _take_after(self, replaced: os.stat_result | None, mode: int | None) -> None:
-        assert self._handle is not None  # noqa: S101 - opened in the line before
-        if replaced is not None and hasattr(os, "fchown"):
-            with suppress(PermissionError):  # a file of another user's becomes the server's
-                os.fchown(self._handle, replaced.st_uid, replaced.st_gid)
-        kept = replaced.st_mode if replaced is not None else mode
-        if kept is not None and hasattr(os, "fchmod"):
-            os.fchmod(self._handle, stat.S_IMODE(kept) & 0o777)
 
     def _name_it(self, place: Place) -> None:
         source, target, held = place.at(self._part), place.at(), place.held
@@ -248,3 +239,13 @@ def write_whole(
         file.finish(root)
     finally:
         file.end()
+
+
+def _take_after(handle: int, replaced: os.stat_result | None, mode: int | None) -> None:
+    """Give an open file the owner and mode of the one it replaces, or the mode that is wanted."""
+    if replaced is not None and hasattr(os, "fchown"):
+        with suppress(PermissionError):  # a file of another user's becomes the server's
+            os.fchown(handle, replaced.st_uid, replaced.st_gid)
+    kept = replaced.st_mode if replaced is not None else mode
+    if kept is not None and hasattr(os, "fchmod"):
+        os.fchmod(handle, stat.S_IMODE(kept) & 0o777)
